@@ -1,0 +1,155 @@
+"""From the user's model to the float ONNX graph that the passes work on.
+
+:func:`load` takes a torch module, an exported program or a file; a file is hostile until its checks
+passed. Nothing in a model file is ever executed or unpickled.
+
+Exceptions by meaning: a file that would run code, reach for other files or take memory that its
+bytes do not back is an :class:`~edgegate.errors.UnsafeError`; a missing, truncated or damaged one a
+:class:`~edgegate.errors.FileError`; a sound model that cannot be compiled a
+:class:`~edgegate.errors.CompileError`; a wrong argument a ValueError.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from edgegate.frontend import _archive, _files
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    import torch
+    from torch.export import ExportedProgram
+
+    Source: TypeAlias = str | os.PathLike[str] | torch.nn.Module | ExportedProgram
+
+__all__ = ["load", "save"]
+
+
+def load(source: Source, *, example: Any = None, model: str | None = None, batch: int = 1) -> ir.Model:
+    """The float ONNX model of ``source``: opset 21, static shapes, every node with its source line.
+
+    Every value has a static shape. Every node carries the metadata ``graph.LAYER`` (dotted name of
+    its torch module) and ``graph.SOURCE`` (the user's line) and no other; the same model gives the
+    same bytes in every process.
+
+    Args:
+        source: A torch module, an exported program, or the path of a file: a torch.export archive,
+            a state_dict (torch.save or safetensors; needs ``model``) or ONNX. The kind is found in the
+            file's content, its ending does not matter.
+        example: A tuple of tensors or arrays, the inputs. Needed for a module and for a state_dict;
+            otherwise it decides the symbolic dimensions.
+        model: ``package.module:factory`` that makes the module of a state_dict.
+        batch: Size of a symbolic first dimension where there is no example.
+
+    Raises:
+        ValueError: A wrong argument.
+        FileError: A missing, truncated or damaged file.
+        UnsafeError: A file refused because opening it could run code or exhaust this machine.
+        CompileError: A model that cannot be compiled, with the lines that stop it.
+        ToolchainError: torch is missing or too old.
+    """
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1, got {batch}")
+    if not isinstance(source, (str, os.PathLike)):
+        return _from_torch(source, example, batch)
+    path = os.fspath(source)
+    name, data = _files.show(path), _files.read(path)
+    kind = _files.kind(data, path)
+    if kind is _files.Kind.ONNX:
+        from edgegate.frontend import _onnx
+
+        return _finish(_onnx.load(data, path), name, batch, _shapes(example))
+    return _from_torch(_torch_source(data, kind, name, model, example), example, batch)
+
+
+def save(
+    module: torch.nn.Module, example: Any, path: str | os.PathLike[str], *, dynamic_batch: bool = True
+) -> None:
+    """Save ``module`` as a torch.export archive that :func:`load` and ``edgegate compile`` read.
+
+    The file appears by one rename, or not at all.
+
+    Args:
+        module: The trained network; it is exported in eval mode and left in its own mode.
+        example: A tuple of input tensors or arrays.
+        path: The file, ``.pt2`` by custom.
+        dynamic_batch: Leave the first dimension of all inputs open.
+
+    Raises:
+        ValueError: The example is no tuple of tensors.
+        CompileError: torch cannot export the module, or it fixes the batch.
+        FileError: The file cannot be written.
+    """
+    from edgegate.frontend import _torch
+
+    _torch.require()
+    _torch.write(_torch.program(module, _torch.tensors(example), dynamic_batch), path)
+
+
+def _torch_source(data: bytes, kind: _files.Kind, name: str, model: str | None, example: Any) -> Any:
+    """The exported program in ``data``, or the module of ``model`` with the weights in ``data``."""
+    from edgegate.frontend import _export_archive, _state_dict, _torch
+
+    _torch.require()
+    if kind is _files.Kind.ZIP:
+        entries = _archive.read(data, name)
+        if _export_archive.is_one(entries):
+            return _export_archive.load(entries, name)
+        weights = _state_dict.load_zip(entries, name)
+    else:
+        weights = _state_dict.load_safetensors(data, name)
+    if model is None:
+        raise ValueError(f"{name} holds weights only: give --model package.module:factory")
+    if example is None:
+        raise ValueError(f"{name} holds weights only: give an example input")
+    return _torch.with_weights(model, weights, name)
+
+
+def _from_torch(source: Any, example: Any, batch: int) -> ir.Model:
+    from edgegate.frontend import _torch
+
+    _torch.require()
+    import torch
+
+    if isinstance(source, torch.nn.Module):
+        if example is None:
+            raise ValueError("a torch module needs an example: a tuple of input tensors")
+        source = _torch.program(source, _torch.tensors(example))
+    if not isinstance(source, torch.export.ExportedProgram):
+        raise ValueError(
+            f"a model is a path, a torch module or an exported program, not {type(source).__name__}"
+        )
+    return _finish(_torch.to_onnx(source), "torch", batch, _shapes(example))
+
+
+def _shapes(example: Any) -> list[tuple[int, ...]] | None:
+    if example is None:
+        return None
+    items = example if isinstance(example, (tuple, list)) else (example,)
+    return [tuple(int(d) for d in i.shape) for i in items]
+
+
+def _finish(model: ir.Model, origin: str, batch: int, example: list[tuple[int, ...]] | None) -> ir.Model:
+    """Annotate, make static, check, and drop whatever could differ between machines."""
+    import onnx_ir as ir
+    from onnx_ir.passes import common
+
+    from edgegate.frontend import _names, _static
+
+    _names.annotate(model, origin)
+    _static.check_finite(model)  # while weights have the user's names ...
+    _static.make_static(model, batch, example)
+    _static.check_finite(model)  # ... and what folding made of them
+    common.RemoveUnusedOpsetsPass()(model)
+    model.producer_name = model.producer_version = model.doc_string = model.graph.doc_string = None
+    model.domain = model.model_version = None
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    values = [*model.graph.inputs, *model.graph.initializers.values()]
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        values.extend(node.outputs)
+    for value in values:
+        value.metadata_props.clear()
+        value.doc_string = None
+    return model

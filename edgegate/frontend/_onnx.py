@@ -1,0 +1,95 @@
+"""Opening ``.onnx`` files: hostile until checked, then one graph at the opset of this compiler."""
+
+from __future__ import annotations
+
+import os
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx_ir.passes import common
+
+from edgegate.errors import CompileError, FileError, UnsafeError
+from edgegate.frontend import _files, _protos, _wire
+from edgegate.frontend._quiet import quiet
+from edgegate.graph import DOMAIN
+
+OPSET = 21
+_EXPORT_AGAIN = f"export the model with opset {OPSET}"
+
+
+def load(data: bytes, path: str) -> ir.Model:
+    """The model in the ONNX file ``data``: checked, its functions inlined, at opset 21.
+
+    Args:
+        data: The whole file.
+        path: Where it lies; external data is looked for beside it.
+
+    Raises:
+        UnsafeError: It reaches for other files, claims more memory than it holds, or its functions
+            or nodes grow without bound.
+        FileError: Damaged, or rejected by onnx's checker.
+        CompileError: Valid, but at an opset or with ops that cannot be converted.
+    """
+    name = _files.show(path)
+    proto = _parse(data, name)
+    _protos.check_functions(proto, name)
+    folder = os.path.dirname(path)
+    for tensor in _protos.check_tensors(proto, folder, name):
+        _read_external(tensor, folder, name)
+    if len(proto.opset_import) == 0 or len(proto.graph.output) == 0:
+        raise FileError(f"{name}: no ONNX model (no opset or no outputs)")
+    try:
+        onnx.checker.check_model(proto)
+        model = ir.from_proto(proto)
+    except (onnx.checker.ValidationError, ir.serde.SerdeError, ValueError, TypeError, KeyError) as error:
+        raise FileError(f"{name}: not a valid ONNX model ({_files.printable(error)})") from None
+    return _modern(model, name)
+
+
+def _parse(data: bytes, name: str) -> onnx.ModelProto:
+    try:
+        count = _wire.count_nodes(data, _files.NODE_LIMIT)
+        if count > _files.NODE_LIMIT:
+            raise UnsafeError(f"{name}: more than {_files.NODE_LIMIT} nodes")
+        return onnx.ModelProto.FromString(data)
+    except ValueError as error:
+        raise FileError(f"{name}: damaged or truncated ONNX file ({error})") from None
+    except DecodeError:
+        # the parser does not say which: its nesting limit is a hundred messages, about 30 Ifs
+        raise FileError(f"{name}: damaged ONNX file, or subgraphs nested too deeply for protobuf") from None
+
+
+def _read_external(tensor: onnx.TensorProto, folder: str, name: str) -> None:
+    try:
+        onnx.external_data_helper.load_external_data_for_tensor(tensor, folder)
+    except onnx.checker.ValidationError as error:
+        raise UnsafeError(f"{name}: external data refused ({_files.printable(error)})") from None
+    except (OSError, ValueError) as error:
+        raise FileError(f"{name}: external data cannot be read ({_files.printable(error)})") from None
+    tensor.data_location = onnx.TensorProto.DEFAULT
+    del tensor.external_data[:]
+
+
+def _modern(model: ir.Model, name: str) -> ir.Model:
+    """The model with foreign functions inlined, at :data:`OPSET`."""
+    from onnxscript.version_converter import convert_version
+
+    opset = model.opset_imports.get("", 0)
+    try:
+        with quiet():
+            common.RemoveInitializersFromInputsPass()(model)
+            common.InlinePass(lambda function: not ours(function.domain))(model)
+            if model.opset_imports.get("") != OPSET:
+                convert_version(model, OPSET, fallback=True)
+    except Exception as error:  # the converters raise whatever they meet first
+        what = f"opset {opset} cannot be converted ({_files.printable(error)})"
+        raise CompileError(name, what, _EXPORT_AGAIN) from error
+    if model.opset_imports.get("") != OPSET:
+        raise CompileError(name, f"opset {opset} cannot be converted to {OPSET}", _EXPORT_AGAIN)
+    return model
+
+
+def ours(domain: str) -> bool:
+    """Whether ``domain`` is one of this project's, whose functions stay whole."""
+    return domain == DOMAIN or domain.startswith(f"{DOMAIN}.")

@@ -1,0 +1,248 @@
+"""Static shapes everywhere: bind the batch, fold what is constant, infer the rest.
+
+Nothing is materialised before its size is known and within :data:`~edgegate.frontend._files.VALUE_LIMIT`:
+an ONNX file of 100 bytes can ask for a ConstantOfShape of 4 TiB.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes import common
+from onnxscript.optimizer._constant_folding import FoldConstantsPass
+
+from edgegate.errors import CompileError, EdgeGateError, Problem, UnsafeError
+from edgegate.frontend import _files
+from edgegate.frontend._onnx import ours
+from edgegate.frontend._quiet import quiet
+from edgegate.graph import LAYER, SOURCE, where
+
+_SPLIT_LIMIT = 4096
+"""Most pieces of a SplitToSequence; folding makes an output for each."""
+_FOLD_FLOOR = 64 * _files.MIB
+"""Folding may make twice the bytes of the weights (transposed, repeated), or this many."""
+_KEPT = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
+"""Ops on constants that a later pass wants to see."""
+
+Shape = tuple[int, ...]
+
+
+def make_static(model: ir.Model, batch: int, example: Sequence[Shape] | None) -> None:
+    """Give every value a static shape, in place.
+
+    Args:
+        model: Annotated (:func:`edgegate.frontend._names.annotate`), functions inlined.
+        batch: Size of a symbolic first dimension.
+        example: Shapes of the inputs; these decide all symbolic dimensions.
+
+    Raises:
+        UnsafeError: A value above the size limit.
+        CompileError: A dimension that nothing decides, an unknown op, a shape that depends on data.
+    """
+    _check_domains(model)
+    _bind(model, batch, example)
+    _forget_shapes(model)
+    try:
+        with quiet():
+            Fold(model)(model)
+            common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+            common.RemoveUnusedNodesPass()(model)
+            if _without_shape(model):
+                common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    except EdgeGateError:
+        raise
+    except Exception as error:  # an op's evaluator met values it cannot take
+        cause = _files.printable(error.__cause__ or error)
+        raise CompileError("constant folding", cause, "check the model in ONNX Runtime") from error
+    _check_shapes(model)
+
+
+class Fold(FoldConstantsPass):  # type: ignore[misc]
+    """onnxscript's constant folding with a budget; new nodes keep the old one's layer and source.
+
+    Raises:
+        UnsafeError: From the first node, in order, whose output is above the size limit.
+    """
+
+    def __init__(self, model: ir.Model) -> None:
+        weights = (v.const_value for v in model.graph.initializers.values())
+        stored = sum(w.nbytes for w in weights if w is not None)
+        self._left = min(_files.FOLD_LIMIT, max(_FOLD_FLOOR, 2 * stored))
+        limit = self._left
+        super().__init__(
+            shape_inference=True,
+            input_size_limit=limit,
+            output_size_limit=limit,
+            should_fold=self._within_budget,
+        )
+
+    def _do_inference(self, node: ir.Node) -> None:
+        super()._do_inference(node)
+        for output in node.outputs:
+            check_size(output, where(node))
+        if node.op_type == "SplitToSequence" and _pieces(node) > _SPLIT_LIMIT:
+            raise UnsafeError(f"{where(node)}: more than {_SPLIT_LIMIT} pieces")
+
+    def _within_budget(self, node: ir.Node) -> bool | None:
+        if node.op_type in _KEPT or node.domain:
+            return False
+        sizes = [n for o in node.outputs if (n := byte_count(o)) is not None]
+        if len(sizes) != len(node.outputs) or sum(sizes) > self._left:
+            return False
+        self._left -= sum(sizes)
+        return True
+
+    def replace_node(self, node: ir.Node, replacement: object, root: ir.Graph | ir.Function) -> None:
+        for new in replacement.new_nodes:  # type: ignore[attr-defined]
+            for key in (LAYER, SOURCE):
+                new.metadata_props.setdefault(key, node.metadata_props.get(key, ""))
+        super().replace_node(node, replacement, root)
+
+
+def byte_count(value: ir.Value) -> int | None:
+    """Bytes of the value's tensor; None where shape or dtype are not known."""
+    if value.shape is None or value.dtype is None:
+        return None
+    dims = [d for d in value.shape if isinstance(d, int)]
+    return math.ceil(math.prod(dims) * value.dtype.itemsize) if len(dims) == len(value.shape) else None
+
+
+def check_size(value: ir.Value, name: str) -> None:
+    """Refuse a value above the size limit with :class:`UnsafeError`."""
+    count = byte_count(value)
+    if count is not None and count > _files.VALUE_LIMIT:
+        raise UnsafeError(
+            f"{name}: makes a tensor of {_files.size(count)}, the limit is {_files.size(_files.VALUE_LIMIT)}"
+        )
+
+
+def _pieces(node: ir.Node) -> float:
+    """Outputs of a SplitToSequence by equal parts, or infinity where nothing says."""
+    data = node.inputs[0]
+    axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 0
+    length = data.shape[axis] if data is not None and data.shape is not None else None
+    if not isinstance(length, int):
+        return math.inf
+    split = node.inputs[1].const_value if len(node.inputs) > 1 and node.inputs[1] is not None else None
+    if split is None or split.shape.rank() > 0:
+        return length if split is None else split.size
+    return length / max(1, int(split.numpy()))
+
+
+def _check_domains(model: ir.Model) -> None:
+    problems = [
+        Problem(
+            where=where(n), what=f"op of the unknown domain {n.domain!r}", fix="export with standard ONNX ops"
+        )
+        for n in ir.traversal.RecursiveGraphIterator(model.graph)
+        if n.domain not in ("", "ai.onnx") and not ours(n.domain)
+    ]
+    if problems:
+        raise CompileError.of(problems)
+
+
+def _bind(model: ir.Model, batch: int, example: Sequence[Shape] | None) -> None:
+    """Decide the symbolic dimensions of the graph's inputs."""
+    inputs = model.graph.inputs
+    if example is not None and len(example) != len(inputs):
+        raise ValueError(f"the model has {len(inputs)} inputs, the example has {len(example)}")
+    sizes: dict[str | None, int] = {}
+    for n, value in enumerate(inputs):
+        for axis, dim in enumerate(_dims(value)):
+            if (
+                isinstance(dim, ir.SymbolicDim)
+                and dim.value is not None
+                and (example is not None or axis == 0)
+            ):
+                given = None if example is None else example[n]
+                sizes.setdefault(dim.value, batch if given is None else _at(given, axis, value))
+    for n, value in enumerate(inputs):
+        given = None if example is None else example[n]
+        value.shape = ir.Shape([_size(value, axis, batch, given, sizes) for axis in range(len(_dims(value)))])
+        check_size(value, f"input {value.name}")
+
+
+def _dims(value: ir.Value) -> tuple[int | ir.SymbolicDim, ...]:
+    if value.shape is None or not isinstance(value.type, ir.TensorType):
+        raise CompileError(
+            f"input {value.name}", "has no shape", "export the model with tensor inputs of known rank"
+        )
+    return tuple(value.shape)
+
+
+def _at(given: Shape, axis: int, value: ir.Value) -> int:
+    if len(given) != len(_dims(value)):
+        raise ValueError(f"input {value.name} has {len(_dims(value))} dimensions, the example {len(given)}")
+    return given[axis]
+
+
+def _size(value: ir.Value, axis: int, batch: int, given: Shape | None, sizes: dict[str | None, int]) -> int:
+    dim = _dims(value)[axis]
+    if isinstance(dim, int):
+        size = dim
+    elif dim.value in sizes:
+        size = sizes[dim.value]
+    elif given is not None or axis == 0:
+        size = batch if given is None else _at(given, axis, value)
+    else:
+        name = f"input {value.name}, dimension {axis}"
+        raise CompileError(
+            name, f"has no size ({dim.value or '?'})", "pass an example, or export it with a fixed size"
+        )
+    if given is not None and size != _at(given, axis, value):
+        raise ValueError(f"input {value.name}: dimension {axis} is {size}, the example has {given[axis]}")
+    if size < 1:
+        raise CompileError(
+            f"input {value.name}, dimension {axis}", f"is {size}", "export it with a positive size"
+        )
+    return size
+
+
+def _forget_shapes(model: ir.Model) -> None:
+    """Shapes in the file are claims, and those that name the batch are about to be wrong."""
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for value in node.outputs:
+            value.shape = None
+
+
+def _without_shape(model: ir.Model) -> list[ir.Node]:
+    nodes = ir.traversal.RecursiveGraphIterator(model.graph)
+    return [n for n in nodes if any(byte_count(o) is None for o in n.outputs if o.name)]
+
+
+def _check_shapes(model: ir.Model) -> None:
+    what = "the shape of its output depends on data or cannot be inferred"
+    problems = [
+        Problem(where=where(n), what=what, fix="make its shape constant in the model")
+        for n in _without_shape(model)
+    ]
+    if problems:
+        raise CompileError.of(problems)
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for value in node.outputs:
+            check_size(value, where(node))
+
+
+def check_finite(model: ir.Model) -> None:
+    """Refuse NaN and infinite weights, all at once. A single infinite bound (of a Clip) is no weight.
+
+    Raises:
+        CompileError: Names each tensor and counts its bad elements.
+    """
+    problems = []
+    for name, value in model.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is None or not tensor.dtype.is_floating_point():
+            continue
+        data = tensor.numpy()
+        bad = np.isnan(data) if data.size == 1 else ~np.isfinite(data)
+        if count := int(bad.sum()):
+            what = f"{count} of {data.size} elements are NaN or infinite"
+            problems.append(
+                Problem(where=f"tensor {name}", what=what, fix="train again or repair the weights")
+            )
+    if problems:
+        raise CompileError.of(problems)
