@@ -24,6 +24,8 @@ _SPLIT_LIMIT = 4096
 """Most pieces of a SplitToSequence; folding makes an output for each."""
 _FOLD_FLOOR = 64 * _files.MIB
 """Folding may make twice the bytes of the weights (transposed, repeated), or this many."""
+_SAME_SHAPE = ("GroupNormalization", "MeanVarianceNormalization")
+"""The function ops for which onnx infers nothing node by node."""
 _KEPT = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
 """Ops on constants that a later pass wants to see."""
 
@@ -81,6 +83,8 @@ class Fold(FoldConstantsPass):  # type: ignore[misc]
 
     def _do_inference(self, node: ir.Node) -> None:
         super()._do_inference(node)
+        if node.op_type in _SAME_SHAPE and not node.domain and node.inputs[0] is not None:
+            node.outputs[0].shape, node.outputs[0].type = node.inputs[0].shape, node.inputs[0].type
         for output in node.outputs:
             check_size(output, where(node))
         if node.op_type == "SplitToSequence" and _pieces(node) > _SPLIT_LIMIT:
@@ -120,16 +124,15 @@ def check_size(value: ir.Value, name: str) -> None:
 
 
 def _pieces(node: ir.Node) -> float:
-    """Outputs of a SplitToSequence by equal parts, or infinity where nothing says."""
+    """Outputs of a SplitToSequence; zero where nothing says, for then it is not folded."""
+    split = node.inputs[1] if len(node.inputs) > 1 else None
+    if split is not None and (split.const_value is None or split.const_value.shape.rank() > 0):
+        return 0 if split.const_value is None else split.const_value.size
     data = node.inputs[0]
     axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 0
     length = data.shape[axis] if data is not None and data.shape is not None else None
-    if not isinstance(length, int):
-        return math.inf
-    split = node.inputs[1].const_value if len(node.inputs) > 1 and node.inputs[1] is not None else None
-    if split is None or split.shape.rank() > 0:
-        return length if split is None else split.size
-    return length / max(1, int(split.numpy()))
+    step = 1 if split is None or split.const_value is None else max(1, int(split.const_value.numpy()))
+    return length / step if isinstance(length, int) else 0
 
 
 def _check_domains(model: ir.Model) -> None:
@@ -227,7 +230,9 @@ def _check_shapes(model: ir.Model) -> None:
 
 
 def check_finite(model: ir.Model) -> None:
-    """Refuse NaN and infinite weights, all at once. A single infinite bound (of a Clip) is no weight.
+    """Refuse NaN and infinite weights, all at once.
+
+    A single infinite number (a bound of Clip) is no weight, nor is a mask of zeros and -inf.
 
     Raises:
         CompileError: Names each tensor and counts its bad elements.
@@ -238,11 +243,12 @@ def check_finite(model: ir.Model) -> None:
         if tensor is None or not tensor.dtype.is_floating_point():
             continue
         data = tensor.numpy()
-        bad = np.isnan(data) if data.size == 1 else ~np.isfinite(data)
+        bad = ~np.isfinite(data)
+        if data.size == 1 or np.all((data == 0) | np.isneginf(data)):
+            bad = np.isnan(data)
         if count := int(bad.sum()):
             what = f"{count} of {data.size} elements are NaN or infinite"
-            problems.append(
-                Problem(where=f"tensor {name}", what=what, fix="train again or repair the weights")
-            )
+            fix = "train again or repair the weights"
+            problems.append(Problem(where=f"tensor {name}", what=what, fix=fix))
     if problems:
         raise CompileError.of(problems)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 OLDEST = (2, 10)
 """Below torch 2.10 even weights_only=True can corrupt the heap (CVE-2026-24747)."""
 
+_REWRITE = "rewrite this line with operators that ONNX has"
+
 
 def require() -> None:
     """Check that a safe torch is installed; ToolchainError names the package otherwise."""
@@ -68,7 +70,8 @@ def program(module: torch.nn.Module, example: Sequence[torch.Tensor], batch: boo
         dim = torch.export.Dim("batch")
         example = [t if t.shape[0] != 1 else torch.cat([t, t]) for t in example]  # torch specialises size 1
         shapes = tuple({0: dim} for _ in example)
-    with _evaluating(module), _translating(type(module).__name__), quiet():
+    fix = "if the batch is the problem, save with dynamic_batch=False" if batch else _REWRITE
+    with _evaluating(module), _translating(type(module).__name__, fix=fix), quiet():
         return torch.export.export(module, tuple(example), dynamic_shapes=shapes)
 
 
@@ -188,7 +191,7 @@ def _evaluating(module: torch.nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _translating(name: str, exported: ExportedProgram | None = None) -> Iterator[None]:
+def _translating(name: str, exported: ExportedProgram | None = None, fix: str = _REWRITE) -> Iterator[None]:
     """Torch's many export errors as one CompileError: the first cause, and every line that has it."""
     try:
         yield
@@ -199,7 +202,6 @@ def _translating(name: str, exported: ExportedProgram | None = None) -> Iterator
         found = next((f for e in chain if (f := _names.frame(str(e)))), None)
         lines = [_line(found)] if found else _lines_of(exported, "\n".join(map(str, chain)))
         what = f"torch cannot export it: {_files.printable(chain[-1], 200)}"
-        fix = "rewrite this line with operators that ONNX has"
         places = [f"{name} ({line})" for line in lines] or [name]
         raise CompileError.of([Problem(where=p, what=what, fix=fix) for p in places]) from error
 

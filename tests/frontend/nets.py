@@ -85,8 +85,25 @@ class Reshaped(nn.Module):
 
     def forward(self, x):
         n, c, h, w = x.shape
-        y = x.reshape(n, c // 2, 2, h * w).transpose(1, 2).reshape(n, -1, h, w)
+        y = x.reshape(n * c // 2, 2, h * w).reshape(n, c // 2, 2, h * w).transpose(1, 2).reshape(n, -1, h, w)
         return F.interpolate(y, scale_factor=2.0) * self.scale[:4].reshape(1, 4, 1, 1)
+
+
+class Attention(nn.Module):
+    """Causal, with a mask of -inf, a norm by groups, and a gate on the result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(2, 8)
+        self.qkv, self.gate = nn.Linear(8, 24), nn.Linear(8, 8)
+
+    def forward(self, x):
+        normed = self.norm(x.transpose(1, 2)).transpose(1, 2)
+        q, k, v = torch.split(self.qkv(normed), [8, 8, 8], -1)
+        mask = torch.triu(torch.full((x.shape[1], x.shape[1]), float("-inf")), 1)
+        with torch.no_grad():
+            scores = torch.einsum("btc,bsc->bts", q, k) + mask
+        return x + torch.softmax(scores, -1) @ v * torch.sigmoid(self.gate(x))
 
 
 EXAMPLES: dict[type[nn.Module], tuple[int, ...]] = {
@@ -96,6 +113,7 @@ EXAMPLES: dict[type[nn.Module], tuple[int, ...]] = {
     GatedConv: (2, 3, 5, 5),
     Mobile: (2, 4, 5, 5),
     Reshaped: (2, 4, 3, 3),
+    Attention: (2, 5, 8),
 }
 
 

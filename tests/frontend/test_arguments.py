@@ -108,6 +108,18 @@ def test_what_torch_cannot_export_names_the_line(net: nn.Module) -> None:
     assert "test_arguments.py:" in str(error.value)
 
 
+class Mixing(nn.Module):
+    """Works for an even batch only."""
+
+    def forward(self, x):
+        return x.reshape(x.shape[0] // 2, -1)[:, :9]
+
+
+def test_a_batch_that_cannot_be_open(tmp_path: Path) -> None:
+    with pytest.raises(CompileError, match="save with dynamic_batch=False"):
+        save(Mixing(), torch.ones(4, 3), tmp_path / "net")
+
+
 def test_nan_weights_of_a_module() -> None:
     net, x = nets.make(nets.GatedLinear)
     with torch.no_grad():
