@@ -1,0 +1,264 @@
+"""From what was seen to a Scheme.
+
+The rules, in the order in which they apply:
+
+1. Values that integers only pass through share a storage; a value that is only clipped takes the clipped
+   one's (:mod:`edgegate.quant.sharing`).
+2. A range per storage: by the recipe's method, and at least what is known without looking.
+3. 16 bits where the recipe asks, or where 8 are too noisy and every reader has a 16-bit form; a gate
+   follows the value it multiplies.
+4. Gates within [0, 1] or [-1, 1] have fixed powers of two (:mod:`edgegate.quant.gates`).
+5. Inputs of a Concat, Max or Min share its storage if none loses more than one bit by it.
+6. int8 asymmetric with an exact zero, int16 symmetric.
+7. Weight scales (:mod:`edgegate.quant.weights`); no output is finer than its accumulator.
+8. Biases corrected for the rounding of the weights (:mod:`edgegate.quant.bias_correction`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+import numpy as np
+import onnx_ir as ir
+
+from edgegate.graph import LAYER, array, attribute
+from edgegate.quant import gates
+from edgegate.quant.bias_correction import corrections
+from edgegate.quant.histogram import Histogram, best, fit
+from edgegate.quant.observe import Observation
+from edgegate.quant.recipe import Recipe
+from edgegate.quant.scalar_ops import scalar_function
+from edgegate.quant.scheme import Scheme
+from edgegate.quant.sharing import CLIPS, GATE, JOINS, UNARY, Groups, activations, is_float, is_move
+from edgegate.quant.storage import Storage
+from edgegate.quant.weights import Layer, choose_weights, layers, live_channels
+
+Range = tuple[float, float]
+JOIN_LOSS = 2.0
+"""A storage shared by a Concat may be so many times wider than each input needs: one bit."""
+WIDE_OPS = frozenset({
+    ("", "Conv"), ("edgegate", "Linear"), ("", "Add"), ("", "Sub"), ("", "Relu"), ("", "Clip"),
+    ("", "Concat"), ("", "ReduceMean"),
+})  # fmt: skip
+"""Readers that have a form for 16-bit inputs, beside moves, unary functions and gates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A model read once: what there is to store and what must be seen for it."""
+
+    model: ir.Model
+    recipe: Recipe
+    groups: Groups
+    layers: list[Layer]
+
+    @classmethod
+    def of(cls, model: ir.Model, recipe: Recipe) -> Plan:
+        """Raises CompileError for NaN or infinite weights."""
+        return cls(model=model, recipe=recipe, groups=Groups(model), layers=layers(model))
+
+    def histograms(self) -> list[str]:
+        """The values whose histograms decide."""
+        return [name for name in self.groups.owners() if name not in self.model.graph.initializers]
+
+    def means(self) -> dict[str, int]:
+        """The values whose means per channel are needed, and their channel axes."""
+        wanted = self.layers if self.recipe.bias_correction else []
+        return {layer.source: layer.channel_axis for layer in wanted}
+
+
+def choose(plan: Plan, seen: Observation, covers: Mapping[str, Range]) -> Scheme:
+    """The Scheme.
+
+    Args:
+        plan: Of the model.
+        seen: What ``plan`` asked for.
+        covers: Least ranges known without looking, by value name.
+
+    Raises:
+        ValueError: A pattern of the recipe matches nothing.
+    """
+    histograms = {**seen.histograms, **_constants(plan)}
+    kinds = {str(n.outputs[0].name): n for n in plan.model.graph if gates.kind(plan.model, n)}
+    wide = _wide(plan, histograms, kinds)
+    ranges = _ranges(plan, histograms, covers, wide)
+    fixed = {name: s for name, node in kinds.items() if (s := _fixed(plan, node, ranges, wide)) is not None}
+    _share(plan, ranges, wide, fixed)
+    values = {}
+    for name in plan.groups.owners():
+        values[name] = fixed.get(name) or fit(*ranges[name], "int16" if name in wide else "int8")
+    stored = {str(v.name): values[plan.groups.owner(str(v.name))] for v in activations(plan.model)}
+    weights = choose_weights(plan.layers, stored, plan.recipe.weight_method)
+    stored = _coarsen(plan, stored, {name: np.array(w.scales) for name, w in weights.items()})
+    biases = corrections(plan.layers, weights, seen.means) if plan.recipe.bias_correction else {}
+    return Scheme(values=stored, weights=weights, biases=biases, options=plan.recipe.options())
+
+
+def _constants(plan: Plan) -> dict[str, Histogram]:
+    """Histograms of the constants that are stored as activations are."""
+    result = {}
+    for value in activations(plan.model):
+        data = array(value)
+        if data is not None:
+            result[str(value.name)] = Histogram()
+            result[str(value.name)].add(data)
+    return result
+
+
+def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, ir.Node]) -> set[str]:
+    """The owners that get 16 bits."""
+    groups, recipe = plan.groups, plan.recipe
+    if recipe.activation_bits == 16:
+        return set(groups.owners())
+    wide = {groups.owner(name) for pattern in recipe.int16 for name in _matching(plan.model, pattern)}
+    if recipe.int16_below is not None:
+        members, narrow = groups.members(), _read_narrow(plan.model)
+        for name in set(groups.owners()) - wide - set(kinds):
+            noisy = histograms[name].noise(fit(*_range(histograms[name], recipe, "int8"), "int8"))
+            if noisy < recipe.int16_below and narrow.isdisjoint(members[name]):
+                wide.add(name)
+    for node in plan.model.graph:
+        if node.domain == GATE:
+            value, gate = (groups.owner(str(v.name)) for v in node.inputs if v is not None)
+            if value in wide and gate in kinds:
+                wide.add(gate)
+    return wide
+
+
+def _matching(model: ir.Model, pattern: str) -> list[str]:
+    """Names of the values that a pattern means, by their own name or their layer's."""
+    names = [str(v.name) for v in activations(model)]
+    layered = [(n.metadata_props.get(LAYER, ""), v) for n in model.graph for v in n.outputs if is_float(v)]
+    found = [name for name in names if fnmatchcase(name, pattern)]
+    found += [str(v.name) for layer, v in layered if fnmatchcase(layer, pattern)]
+    if not found:
+        near = get_close_matches(pattern, [*names, *(layer for layer, _ in layered)], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"the int16 pattern {pattern!r} matches no layer and no value{hint}")
+    return found
+
+
+def _read_narrow(model: ir.Model) -> set[str]:
+    """The values that some reader can only read in 8 bits."""
+    return {str(v.name) for n in model.graph if not _reads_wide(n) for v in n.inputs if is_float(v)}
+
+
+def _reads_wide(node: ir.Node) -> bool:
+    if node.op_type == "Conv":
+        weight = array(node.inputs[1])
+        return weight is not None and weight.ndim == 4 and attribute(node, "group", 1) == 1
+    return (node.domain, node.op_type) in WIDE_OPS or node.domain in (GATE, UNARY) or is_move(node)
+
+
+def _range(histogram: Histogram, recipe: Recipe, dtype: str) -> Range:
+    if recipe.method == "minmax" or dtype == "int16":  # 16 bits have room for everything
+        return histogram.low, histogram.high
+    if recipe.method == "percentile":
+        return histogram.percentile(recipe.percentile)
+    return best(histogram, dtype)
+
+
+def _ranges(
+    plan: Plan, histograms: Mapping[str, Histogram], covers: Mapping[str, Range], wide: set[str]
+) -> dict[str, Range]:
+    """The range of every owner."""
+    least = _through_clips(plan.model, covers)
+    result = {}
+    for name in plan.groups.owners():
+        low, high = _range(histograms[name], plan.recipe, "int16" if name in wide else "int8")
+        known = least.get(name, (low, high))
+        result[name] = min(low, known[0]), max(high, known[1])
+    for node in plan.model.graph:
+        padding = array(node.inputs[2]) if node.op_type == "Pad" and len(node.inputs) > 2 else None
+        if padding is not None and is_float(node.outputs[0]) and np.isfinite(padding).all():
+            owner = plan.groups.owner(str(node.outputs[0].name))
+            low, high = result[owner]
+            result[owner] = min(low, float(padding.min())), max(high, float(padding.max()))
+    return result
+
+
+def _through_clips(model: ir.Model, covers: Mapping[str, Range]) -> dict[str, Range]:
+    """``covers``, and for each value that is a clipped one of them, the clipped range."""
+    result = dict(covers)
+    for node in model.graph:
+        source = node.inputs[0] if node.inputs else None
+        clip = scalar_function(model, node) if node.op_type in CLIPS and node.domain == "" else None
+        if clip is not None and source is not None and source.name in result:
+            low, high = clip(np.array(result[source.name]))
+            result[str(node.outputs[0].name)] = float(low), float(high)
+    return result
+
+
+def _fixed(plan: Plan, node: ir.Node, ranges: Mapping[str, Range], wide: set[str]) -> Storage | None:
+    name = str(node.outputs[0].name)
+    if plan.groups.owner(name) != name:
+        return None
+    reach = max(map(abs, ranges[name]))
+    return gates.storage(plan.model, node, "int16" if name in wide else "int8", reach)
+
+
+def _share(plan: Plan, ranges: dict[str, Range], wide: set[str], fixed: dict[str, Storage]) -> None:
+    """Let the inputs of joins share their output's storage where that costs none of them much."""
+    groups = plan.groups
+    narrowest = {name: _width(ranges[name]) for name in groups.owners()}
+    for node in plan.model.graph:
+        if node.domain or node.op_type not in JOINS or not is_float(node.outputs[0]):
+            continue
+        sources = [groups.owner(str(v.name)) for v in node.inputs if v is not None and v.name in groups]
+        output = groups.owner(str(node.outputs[0].name))
+        storages = {fixed.get(name) for name in sources}
+        if len(storages) == 1 and None not in storages and output not in fixed:
+            fixed[output] = fixed[sources[0]]
+            continue
+        for source in sources:
+            output = groups.owner(output)
+            if source == output or {source, output} & set(fixed) or (source in wide) != (output in wide):
+                continue
+            merged = min(ranges[source][0], ranges[output][0]), max(ranges[source][1], ranges[output][1])
+            least = min(narrowest[source], narrowest[output])
+            if _width(merged) <= JOIN_LOSS * least:
+                groups.join(source, output)
+                ranges[output], narrowest[output] = merged, least
+
+
+def _width(bounds: Range) -> float:
+    return max(bounds[1], 0.0) - min(bounds[0], 0.0)
+
+
+def _coarsen(
+    plan: Plan, stored: Mapping[str, Storage], weights: Mapping[str, np.ndarray]
+) -> dict[str, Storage]:
+    """No output finer than the accumulator it is rescaled from: the factor stays in the domain of Rescale."""
+    least: dict[str, float] = {}
+    result = dict(stored)
+
+    def scale(name: str) -> float:
+        return max(result[name].scale, least.get(plan.groups.owner(name), 0.0))
+
+    for output, product in _products(plan, weights):
+        owner = plan.groups.owner(output)
+        factors = [f if isinstance(f, float) else scale(f) for f in product]
+        least[owner] = max(least.get(owner, 0.0), float(np.prod(factors)))
+    for name, storage in stored.items():
+        floor = least.get(plan.groups.owner(name), 0.0)
+        result[name] = replace(storage, scale=max(storage.scale, floor))
+    return result
+
+
+def _products(plan: Plan, weights: Mapping[str, np.ndarray]) -> Iterable[tuple[str, tuple[str | float, ...]]]:
+    """(output, factors of its accumulator's scale) of every node that multiplies; names stand for scales."""
+    known = {id(layer.node): layer for layer in plan.layers}
+    for node in plan.model.graph:
+        output = str(node.outputs[0].name)
+        layer = known.get(id(node))
+        if layer is not None:
+            live = live_channels(layer)
+            if live.any():
+                yield output, (layer.source, float(weights[str(layer.weight.name)][live].max()))
+        elif node.domain == GATE or (node.domain, node.op_type) in {("", "MatMul"), ("", "Mul")}:
+            a, b = node.inputs[:2]
+            if a is not None and b is not None and a.name in plan.groups and b.name in plan.groups:
+                yield output, (str(a.name), str(b.name), 2.0)

@@ -1,0 +1,108 @@
+"""Running the float model, or a stretch of it, with ONNX Runtime, to see what its values are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgegate.errors import InputError
+from edgegate.graph import Array, shape
+
+FLOAT = ir.DataType.FLOAT
+
+
+class Program:
+    """Consecutive nodes of a model, run by ONNX Runtime: all it takes from before, all it makes.
+
+    Attributes:
+        inputs: Names of the values that the nodes read and do not make.
+        outputs: Names of every value that the nodes make.
+    """
+
+    def __init__(self, model: ir.Model, nodes: Sequence[ir.Node]) -> None:
+        made = {v.name for n in nodes for v in n.outputs if v.name}
+        read = {str(v.name): v for n in nodes for v in n.inputs if v is not None and v.name not in made}
+        constants = model.graph.initializers
+        inputs = [v for name, v in read.items() if name not in constants]
+        outputs = [v for n in nodes for v in n.outputs if v.name]
+        self.inputs = [str(v.name) for v in inputs]
+        self.outputs = [str(v.name) for v in outputs]
+        held = [constants[name].const_value for name in read if name in constants]
+        weights = [ir.to_proto(tensor) for tensor in held if tensor is not None]
+        self._session = _session(_proto(model, nodes, inputs, outputs, weights)) if nodes else None
+
+    def __call__(self, known: Mapping[str, Array]) -> dict[str, Array]:
+        """Every output, from ``known``, which has at least the inputs."""
+        if self._session is None:
+            return {}
+        results = self._session.run(self.outputs, {name: known[name] for name in self.inputs})
+        return dict(zip(self.outputs, results, strict=True))
+
+
+def _proto(
+    model: ir.Model,
+    nodes: Sequence[ir.Node],
+    inputs: list[ir.Value],
+    outputs: list[ir.Value],
+    weights: list[Any],
+) -> bytes:
+    from onnx import helper
+
+    graph = helper.make_graph(
+        [ir.to_proto(n) for n in nodes],
+        "calibration",
+        [ir.to_proto(v) for v in inputs],
+        [ir.to_proto(v) for v in outputs],
+        weights,
+    )
+    versions = {**model.graph.opset_imports}
+    opsets = [helper.make_opsetid(domain, version) for domain, version in versions.items()]
+    functions = [ir.to_proto(f) for f in model.functions.values()]
+    made = helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=model.ir_version)
+    return bytes(made.SerializeToString())
+
+
+def _session(model: bytes) -> Any:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.use_deterministic_compute = True
+    # Every value is an output: there is nothing to fuse, only time to lose.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def run(model: ir.Model, batches: Iterable[Mapping[str, Array]]) -> Iterator[dict[str, Array]]:
+    """All values of the model for one batch after the other: inputs and node outputs, by name.
+
+    Raises:
+        InputError: A batch lacks an input, has one too many, or one of another shape, type or content.
+    """
+    program = Program(model, list(model.graph))
+    for index, batch in enumerate(batches):
+        feed = checked(model, batch, index)
+        yield {**feed, **program(feed)}
+
+
+def checked(model: ir.Model, batch: Mapping[str, Array], index: int) -> dict[str, Array]:
+    """The batch as the model wants it; InputError if it cannot be."""
+    inputs = {str(v.name): v for v in model.graph.inputs}
+    place = f"calibration batch {index}"
+    if set(batch) != set(inputs):
+        raise InputError(f"{place} has inputs {sorted(batch)}, the model has {sorted(inputs)}")
+    feed = {}
+    for name, value in inputs.items():
+        data = np.asarray(batch[name])
+        if data.shape != shape(value):
+            raise InputError(f"{place}: {name} has shape {data.shape}, not {shape(value)}")
+        if data.dtype.kind not in "fiub":
+            raise InputError(f"{place}: {name} has dtype {data.dtype}, which is not a number")
+        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused below
+            feed[name] = np.ascontiguousarray(data, (value.dtype or FLOAT).numpy())
+        if not np.isfinite(feed[name].astype(np.float64)).all():
+            raise InputError(f"{place}: {name} holds NaN or infinity")
+    return feed

@@ -1,0 +1,74 @@
+"""What a user can ask of quantization."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+from edgegate.quant.scheme import Option
+
+METHODS = ("minmax", "percentile", "mse")
+WEIGHT_METHODS = ("absmax", "mse")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How ranges are chosen, and which values get 16 bits.
+
+    Attributes:
+        method: "minmax" keeps everything seen, "percentile" cuts both tails, "mse" takes the range with the
+            least squared error of storing what was seen.
+        percentile: Share of the values kept by "percentile", in per cent, in (50, 100].
+        activation_bits: 8, or 16 for every activation.
+        int16: Patterns (fnmatch) of layer or value names stored in 16 bits; each must match something.
+        int16_below: Values whose 8-bit signal-to-noise ratio, over what was seen, is below this many dB get
+            16 bits, if every op that reads them has a 16-bit form. None: only what ``int16`` names.
+        weight_method: "absmax", or "mse" for the clipping with the least squared error, per channel.
+        bias_correction: Whether biases make up for the mean shift that rounding the weights causes.
+        input_range: Least and greatest value of the model's inputs, if known. Without calibration data the
+            inputs are drawn from it (uniform), or from N(0, 1).
+        samples: Number of synthetic inputs without calibration data.
+        seed: Of the synthetic inputs.
+
+    Raises:
+        ValueError: An attribute is impossible.
+    """
+
+    method: str = "mse"
+    percentile: float = 99.99
+    activation_bits: int = 8
+    int16: tuple[str, ...] = ()
+    int16_below: float | None = 20.0
+    weight_method: str = "mse"
+    bias_correction: bool = True
+    input_range: tuple[float, float] | None = None
+    samples: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of("method", self.method, METHODS)
+        _one_of("weight_method", self.weight_method, WEIGHT_METHODS)
+        _one_of("activation_bits", self.activation_bits, (8, 16))
+        if not 50 < self.percentile <= 100:
+            raise ValueError(f"percentile must lie in (50, 100], got {self.percentile}")
+        if isinstance(self.int16, str) or not all(isinstance(p, str) and p for p in self.int16):
+            raise ValueError(f"int16 must be a tuple of patterns, got {self.int16!r}")
+        if self.int16_below is not None and not 0 <= self.int16_below <= 100:
+            raise ValueError(f"int16_below must lie in [0, 100] dB, got {self.int16_below}")
+        if self.input_range is not None:
+            low, high = self.input_range
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError(f"input_range must be two numbers, least first, got {self.input_range}")
+        if not 2 <= self.samples <= 100_000:
+            raise ValueError(f"samples must lie in [2, 100000], got {self.samples}")
+        if not 0 <= self.seed < 1 << 63:
+            raise ValueError(f"seed must lie in [0, 2**63), got {self.seed}")
+
+    def options(self) -> dict[str, Option]:
+        """What a Scheme records of it."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, got {value!r}")

@@ -1,0 +1,162 @@
+"""The Scheme: how every value of a model is stored. Data, not graph; the only thing that ``quant`` makes.
+
+Its JSON is canonical (same scheme, same bytes) and meant to be read and edited by people:
+
+    {"schema": 1,
+     "values": {"x": {"dtype": "int8", "scale": 0.0078125, "zero_point": 0}},
+     "weights": {"w": {"bits": 8, "axis": 0, "scales": [0.01, 0.02]}},
+     "biases": {"b": [0.001, -0.002]},
+     "options": {"method": "mse"}}
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias
+
+from edgegate.quant.storage import Storage, WeightStorage
+
+SCHEMA = 1
+"""Version of the JSON form."""
+Option: TypeAlias = "str | int | float | bool | list[str] | list[float] | None"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheme:
+    """How a model is stored.
+
+    Attributes:
+        values: By name of the activation (graph input, node output, or constant operand of a binary op).
+        weights: By name of the weight initializer.
+        biases: By name of the bias initializer: corrections, added to the float bias before it is rounded.
+        options: Where the scheme came from: the recipe and the calibration. Nothing reads it but people.
+
+    Raises:
+        ValueError: A correction is not finite, or something has the wrong type.
+    """
+
+    values: Mapping[str, Storage]
+    weights: Mapping[str, WeightStorage] = field(default_factory=dict)
+    biases: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, kind in (("values", Storage), ("weights", WeightStorage)):
+            entries = dict(getattr(self, name))
+            if not all(isinstance(k, str) and isinstance(v, kind) for k, v in entries.items()):
+                raise ValueError(f"{name} must map names to {kind.__name__}")
+            object.__setattr__(self, name, entries)
+        biases = {name: tuple(map(_number, numbers)) for name, numbers in self.biases.items()}
+        object.__setattr__(self, "biases", biases)
+        options = dict(self.options)
+        for option in options.values():
+            _check_option(option)
+        object.__setattr__(self, "options", options)
+
+    def to_json(self) -> str:
+        """The canonical JSON text, sorted by name, with a final newline."""
+        document = {
+            "schema": SCHEMA,
+            "values": {k: asdict(v) for k, v in self.values.items()},
+            "weights": {k: asdict(v) for k, v in self.weights.items()},
+            "biases": self.biases,
+            "options": self.options,
+        }
+        return json.dumps(document, allow_nan=False, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Scheme:
+        """Read what :meth:`to_json` wrote, or what someone made of it.
+
+        Raises:
+            ValueError: Not JSON, another schema version, an unknown, missing or repeated key, a NaN or
+                infinite number, or an impossible storage; the message names the entry.
+        """
+        document = _parse(text)
+        _expect_keys("the scheme", document, ("schema", "values", "weights", "biases", "options"))
+        if document["schema"] != SCHEMA or isinstance(document["schema"], bool):
+            raise ValueError(f"schema {document['schema']!r} is not {SCHEMA}: written by another version")
+        return cls(
+            values=_entries(document, "values", _storage),
+            weights=_entries(document, "weights", _weight_storage),
+            biases=_entries(document, "biases", lambda entry: tuple(map(_number, _list(entry)))),
+            options=_entries(document, "options", _check_option),
+        )
+
+
+def _parse(text: str) -> Any:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not a number")
+
+    try:
+        return json.loads(text, parse_constant=refuse, object_pairs_hook=_unique)
+    except RecursionError as e:
+        raise ValueError("nested too deeply") from e
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"key {key!r} appears twice")
+        result[key] = value
+    return result
+
+
+def _expect_keys(what: str, entry: Any, keys: tuple[str, ...]) -> None:
+    if not isinstance(entry, dict):
+        raise ValueError(f"{what} must be an object, got {entry!r:.60}")
+    if set(entry) != set(keys):
+        unknown, missing = sorted(set(entry) - set(keys)), sorted(set(keys) - set(entry))
+        raise ValueError(f"{what}: unknown keys {unknown}, missing keys {missing}")
+
+
+def _entries(document: dict[str, Any], name: str, read: Any) -> dict[str, Any]:
+    if not isinstance(document[name], dict):
+        raise ValueError(f"{name} must be an object, got {document[name]!r:.60}")
+    result = {}
+    for key, entry in document[name].items():
+        try:
+            result[key] = read(entry)
+        except ValueError as e:
+            raise ValueError(f"{name}[{key!r}]: {e}") from e
+    return result
+
+
+def _storage(entry: Any) -> Storage:
+    _expect_keys("a storage", entry, ("dtype", "scale", "zero_point"))
+    if not isinstance(entry["dtype"], str):
+        raise ValueError(f"dtype must be a string, got {entry['dtype']!r:.60}")
+    return Storage(**entry)
+
+
+def _weight_storage(entry: Any) -> WeightStorage:
+    _expect_keys("a weight storage", entry, ("bits", "axis", "scales"))
+    return WeightStorage(bits=entry["bits"], axis=entry["axis"], scales=tuple(_list(entry["scales"])))
+
+
+def _list(entry: Any) -> list[Any]:
+    if not isinstance(entry, list):
+        raise ValueError(f"must be a list, got {entry!r:.60}")
+    return entry
+
+
+def _number(entry: Any) -> float:
+    if isinstance(entry, bool) or not isinstance(entry, int | float):
+        raise ValueError(f"must be a number, got {entry!r:.60}")
+    if (isinstance(entry, int) and entry.bit_length() > 128) or not math.isfinite(entry):
+        raise ValueError("must be finite")
+    return float(entry)
+
+
+def _check_option(option: Any) -> Any:
+    """A scalar, or a list of scalars; numbers finite."""
+    for part in option if isinstance(option, list) else [option]:
+        if isinstance(part, int | float) and not isinstance(part, bool):
+            _number(part)
+        elif part is not None and not isinstance(part, str | bool):
+            raise ValueError(f"an option must be a scalar or a list of scalars, got {part!r:.60}")
+    return option

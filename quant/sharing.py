@@ -1,0 +1,113 @@
+"""Which values are stored alike: those that integers only pass through, and those about to be clipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeGuard
+
+import onnx_ir as ir
+
+from edgegate.graph import array, attribute, only_user
+
+MOVES = frozenset({
+    "Reshape", "Transpose", "Slice", "Split", "Gather", "MaxPool", "Pad", "Squeeze", "Unsqueeze", "Expand",
+    "Flatten", "Identity", "ReduceMax", "ReduceMin", "Tile", "DepthToSpace", "SpaceToDepth",
+})  # fmt: skip
+"""Ops whose integer form copies or picks stored values: output and first input are stored alike."""
+CLIPS = ("Relu", "Clip")
+"""Ops that become the clip bounds of the op before them."""
+JOINS = ("Concat", "Max", "Min", "Where")
+"""Ops whose integer form wants all inputs stored like the output; a Rescale makes them so if they are not."""
+BINARY = ("Add", "Sub", "Mul", "Div", "Max", "Min", "Where", "Concat", "Gather", "Expand")
+"""Ops of activations that may have a constant as an operand, which then is stored as an activation is."""
+GATE, UNARY = "edgegate.gate", "edgegate.unary"
+"""Domains of gates, and of scalar functions."""
+
+
+def is_move(node: ir.Node) -> bool:
+    """Whether the node's outputs are stored like its first input."""
+    if node.domain or not node.inputs or node.inputs[0] is None:
+        return False
+    nearest = node.op_type == "Resize" and attribute(node, "mode", "nearest") == "nearest"
+    return node.op_type in MOVES or nearest
+
+
+def is_float(value: ir.Value | None) -> TypeGuard[ir.Value]:
+    """Whether a value is float and so must be stored somehow."""
+    return value is not None and bool(value.name) and value.dtype == ir.DataType.FLOAT
+
+
+def activations(model: ir.Model) -> Iterator[ir.Value]:
+    """Every value that needs a storage: inputs, node outputs, constant operands of binary ops; in order."""
+    yield from filter(is_float, model.graph.inputs)
+    met = set()
+    for node in model.graph:
+        for value in constant_operands(node):
+            if value.name not in met:
+                met.add(value.name)
+                yield value
+        yield from filter(is_float, node.outputs)
+
+
+def constant_operands(node: ir.Node) -> list[ir.Value]:
+    """The node's inputs that are constants but play the part of an activation."""
+    if node.domain == GATE or (node.domain == "" and node.op_type in BINARY):
+        operands = list(node.inputs)
+    else:
+        operands = list(node.inputs[:1]) if (node.domain, node.op_type) == ("", "MatMul") else []
+    return [v for v in operands if v is not None and is_float(v) and array(v) is not None]
+
+
+class Groups:
+    """Sets of values that share one storage; each has an owner, whose range counts.
+
+    Values join by what they are: the output of a move is stored like its input, and a value whose only
+    user clips it is stored like the clipped one (its low and high are the clip's).
+    """
+
+    def __init__(self, model: ir.Model) -> None:
+        self._owner = {str(v.name): str(v.name) for v in activations(model)}
+        for node in model.graph:
+            if is_move(node):
+                self._follow(node)
+            elif node.op_type in CLIPS and node.domain == "":
+                self._clip(node)
+
+    def _follow(self, node: ir.Node) -> None:
+        source = node.inputs[0]
+        if source is not None and source.name in self._owner:
+            for output in filter(is_float, node.outputs):
+                self.join(str(output.name), str(source.name))
+
+    def _clip(self, node: ir.Node) -> None:
+        source = node.inputs[0]
+        producer = None if source is None else source.producer()
+        if source is None or producer is None or only_user(source) is not node:
+            return
+        if is_move(producer) or producer.domain == UNARY:  # the one cannot clip, the other has its own scale
+            return
+        self.join(str(source.name), str(node.outputs[0].name))
+
+    def join(self, name: str, other: str) -> None:
+        """Store ``name``, and all that is stored like it, like ``other``."""
+        self._owner[self.owner(name)] = self.owner(other)
+
+    def owner(self, name: str) -> str:
+        """The value whose range decides how ``name`` is stored."""
+        while self._owner[name] != name:
+            name = self._owner[name]
+        return name
+
+    def owners(self) -> list[str]:
+        """Every owner, in graph order."""
+        return [name for name, owner in self._owner.items() if name == owner]
+
+    def members(self) -> dict[str, list[str]]:
+        """Owner -> all values stored like it."""
+        result: dict[str, list[str]] = {name: [] for name in self.owners()}
+        for name in self._owner:
+            result[self.owner(name)].append(name)
+        return result
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._owner

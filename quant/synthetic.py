@@ -1,0 +1,193 @@
+"""Calibration without data: synthetic inputs, and a run that is put right wherever a norm once stood.
+
+A batch norm that was folded into its convolution left the moments of its output behind (mean ``beta`` and
+deviation ``|gamma|`` per channel, in the node's metadata). The synthetic run restores them: it carries all
+samples from one such node to the next, takes the statistics of its output over samples and positions, and
+maps every channel to the recorded moments. So all that follows is seen at the scale it was trained at,
+whatever the synthetic inputs were; only where channels move together is left to chance.
+
+Source: the moments of normalised activations as a substitute for data: Nagel et al., "Data-Free
+Quantization Through Weight Equalization and Bias Correction", ICCV 2019, section 4.2; matching them in
+synthetic inputs: Cai et al., "ZeroQ", CVPR 2020, equation 1. Here the run matches them, not the inputs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from edgegate.errors import CompileError
+from edgegate.graph import Array, shape, where
+from edgegate.quant.execute import Program
+from edgegate.quant.recipe import Recipe
+from edgegate.quant.scalar_ops import erf
+
+NORM = "edgegate.norm"
+"""Metadata key of a node whose output a norm once normalised: ``{"mean": [...], "std": [...]}``."""
+DEVIATIONS = 4.0
+"""A value of known moments is expected within so many deviations of its mean: all but 6e-5 of a Gaussian.
+
+Nagel et al. take 6; with 8 bits that costs more resolution than the tail is worth.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moments:
+    """What a norm guarantees of a value, per channel.
+
+    Attributes:
+        axis: The channel axis.
+        mean: float64 [channels].
+        std: float64 [channels], not negative.
+    """
+
+    axis: int
+    mean: Array
+    std: Array
+
+    @property
+    def cover(self) -> tuple[float, float]:
+        """The range within which (nearly) every value of every channel lies."""
+        reach = DEVIATIONS * self.std
+        return float((self.mean - reach).min()), float((self.mean + reach).max())
+
+
+def moments(node: ir.Node) -> Moments | None:
+    """The moments of the node's output, or None if it carries none. CompileError if they cannot be."""
+    text = node.metadata_props.get(NORM)
+    if text is None:
+        return None
+    axis = 1 if node.op_type == "Conv" else len(shape(node.outputs[0])) - 1
+    try:
+        found = json.loads(text)
+        mean, std = (np.array(found[key], np.float64) for key in ("mean", "std"))
+    except (ValueError, KeyError, TypeError) as e:
+        raise CompileError(where(node), f"has unreadable {NORM} metadata: {e}", "remove the metadata") from e
+    channels = (shape(node.outputs[0])[axis],)
+    sound = mean.shape == std.shape == channels and np.isfinite([mean, std]).all() and (std >= 0).all()
+    if not sound:
+        fix = "check the norm's weights for NaN and infinity"
+        raise CompileError(where(node), f"has impossible {NORM} metadata", fix)
+    return Moments(axis=axis, mean=mean, std=std)
+
+
+def covers(model: ir.Model, recipe: Recipe) -> dict[str, tuple[float, float]]:
+    """Ranges known without looking: of the inputs, and of every value with moments; by value name."""
+    inputs = recipe.input_range or (-DEVIATIONS, DEVIATIONS)
+    known = {str(v.name): inputs for v in model.graph.inputs}
+    known.update({str(n.outputs[0].name): m.cover for n in model.graph if (m := moments(n)) is not None})
+    return known
+
+
+def samples(model: ir.Model, recipe: Recipe) -> list[dict[str, Array]]:
+    """``recipe.samples`` inputs for the model, the same for the same recipe.
+
+    Values are N(0, 1), or uniform over ``recipe.input_range``. Images have the 1/f spectrum of natural
+    ones: white noise would average out in the first pooling, and every sample would look the same.
+
+    Raises:
+        CompileError: An input is not float.
+    """
+    rng = np.random.default_rng(recipe.seed)
+    made = []
+    for _ in range(recipe.samples):
+        made.append({str(v.name): _sample(rng, v, recipe.input_range) for v in model.graph.inputs})
+    return made
+
+
+def _sample(rng: np.random.Generator, value: ir.Value, bounds: tuple[float, float] | None) -> Array:
+    if value.dtype != ir.DataType.FLOAT:
+        fix = "give calibration data"
+        raise CompileError(str(value.name), f"no synthetic data can be made for dtype {value.dtype}", fix)
+    dims = shape(value)
+    spatial = len(dims) == 4 or (len(dims) == 3 and any(n.op_type == "Conv" for n, _ in value.uses()))
+    noise = _pyramid(rng, dims) if spatial else rng.standard_normal(dims)
+    if bounds is not None:
+        low, high = bounds
+        noise = low + (high - low) * (0.5 + 0.5 * erf(noise / math.sqrt(2)))
+    return noise.astype(np.float32)
+
+
+def _pyramid(rng: np.random.Generator, dims: tuple[int, ...]) -> Array:
+    """N(0, 1) with equal power in every octave of the axes from 2 on."""
+    outer, inner = dims[:2], dims[2:]
+    levels = max(d - 1 for d in inner).bit_length() + 1
+    total = np.zeros(dims)
+    for level in range(levels):
+        noise = rng.standard_normal((*outer, *(-(-d >> level) for d in inner)))
+        for axis in range(2, len(dims)):
+            noise = noise.repeat(1 << level, axis=axis).take(range(dims[axis]), axis=axis)
+        total += noise
+    return total / math.sqrt(levels)
+
+
+def run(model: ir.Model, feeds: Sequence[Mapping[str, Array]]) -> Iterator[dict[str, Array]]:
+    """All values of the model over all ``feeds``, stretch by stretch, restored wherever moments are known.
+
+    Holds, for every feed, the values that a later stretch still reads; nothing else.
+
+    Yields:
+        Mappings from value name to array: for each stretch and feed the values made in it. A value comes
+        once per feed; one with moments comes restored.
+    """
+    alive = [dict(feed) for feed in feeds]
+    yield from (dict(feed) for feed in alive)
+    stretches = _stretches(list(model.graph))
+    for index, nodes in enumerate(stretches):
+        program = Program(model, nodes)
+        later = {v.name for s in stretches[index + 1 :] for n in s for v in n.inputs if v is not None}
+        target = moments(nodes[-1])
+        last = str(nodes[-1].outputs[0].name)
+        held = []
+        for known in alive:
+            made = program(known)
+            if target is not None:
+                held.append(made.pop(last))
+            yield made
+            known.update(made)
+            for name in known.keys() - later:
+                del known[name]
+        if target is not None:
+            for known, restored in zip(alive, restore(held, target), strict=True):
+                yield {last: restored}
+                known[last] = restored
+
+
+def _stretches(nodes: list[ir.Node]) -> list[list[ir.Node]]:
+    """The nodes in order, cut behind each that has moments."""
+    result: list[list[ir.Node]] = []
+    fresh = True
+    for node in nodes:
+        if fresh:
+            result.append([])
+        result[-1].append(node)
+        fresh = NORM in node.metadata_props
+    return result
+
+
+def restore(arrays: Sequence[Array], target: Moments) -> list[Array]:
+    """The arrays, each channel shifted and scaled so that over all of them it has the target's moments.
+
+    A channel that is constant over all samples has no deviation to restore: it becomes its mean.
+
+    Args:
+        arrays: float32, same shape.
+        target: The moments, and their axis.
+    """
+    axis = target.axis
+    others = tuple(a for a in range(arrays[0].ndim) if a != axis)
+    dims = [1] * arrays[0].ndim
+    dims[axis] = -1
+    count = sum(a.size // a.shape[axis] for a in arrays)
+    mean = sum(a.sum(axis=others, dtype=np.float64) for a in arrays) / count
+    centred = [a.astype(np.float64) - mean.reshape(dims) for a in arrays]
+    std = np.sqrt(sum((c**2).sum(axis=others) for c in centred) / count)
+    # Deviations within float32's rounding of the mean are noise: blowing them up would invent a signal.
+    live = std > 1e-6 * (np.abs(mean) + 1e-30)
+    factor = np.where(live, target.std / np.where(live, std, 1), 0.0)
+    return [(c * factor.reshape(dims) + target.mean.reshape(dims)).astype(np.float32) for c in centred]
