@@ -1,0 +1,1 @@
+"""EdgeGate compiles gated neural networks to integer-only programs for the edge."""

@@ -1,0 +1,43 @@
+"""The integer op table: to add an op, write its file and name it here."""
+
+from __future__ import annotations
+
+from edgegate.ops._op import Bound, Interval, Op, Sample
+from edgegate.ops.add import ADD
+from edgegate.ops.conv1d import CONV1D
+from edgegate.ops.conv2d import CONV2D
+from edgegate.ops.conv2d16x8 import CONV2D16X8
+from edgegate.ops.depthwise_conv2d import DEPTHWISE_CONV2D
+from edgegate.ops.gated_product import GATED_PRODUCT
+from edgegate.ops.matmul import MATMUL
+from edgegate.ops.matmul16x8 import MATMUL16X8
+from edgegate.ops.max_pool2d import MAX_POOL2D
+from edgegate.ops.rescale import RESCALE
+from edgegate.ops.resize_linear import RESIZE_LINEAR
+from edgegate.ops.sum import SUM
+from edgegate.ops.sum_pool2d import SUM_POOL2D
+from edgegate.ops.table import TABLE
+from edgegate.ops.table16 import TABLE16
+
+OWN = (
+    ADD,
+    CONV1D,
+    CONV2D,
+    CONV2D16X8,
+    DEPTHWISE_CONV2D,
+    GATED_PRODUCT,
+    MATMUL,
+    MATMUL16X8,
+    MAX_POOL2D,
+    RESCALE,
+    RESIZE_LINEAR,
+    SUM,
+    SUM_POOL2D,
+    TABLE,
+    TABLE16,
+)
+"""The ops of the project's own domain."""
+OPS: dict[tuple[str, str], Op] = {(op.domain, op.name): op for op in OWN}
+"""Every op by (domain, op type)."""
+
+__all__ = ["OPS", "OWN", "Bound", "Interval", "Op", "Sample"]

@@ -1,0 +1,115 @@
+"""What one row of the op table holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edgegate.graph import DOMAIN, Array
+
+INT32, INT48 = 32, 48
+"""Widths of accumulators: products of 8-bit values, and of 16-bit activations by 8-bit weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """What a stored tensor may hold: every element ``e`` has ``low <= e <= high``.
+
+    Attributes:
+        low: Least value.
+        high: Greatest value.
+        data: The tensor itself where it is a constant.
+    """
+
+    low: int
+    high: int
+    data: Array | None = None
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError(f"empty interval [{self.low}, {self.high}]")
+
+    @classmethod
+    def of(cls, data: Array) -> Interval:
+        """The interval of a constant; an empty tensor is [0, 0]."""
+        if data.size == 0:
+            return cls(low=0, high=0, data=data)
+        return cls(low=int(data.min()), high=int(data.max()), data=data)
+
+    @classmethod
+    def of_dtype(cls, dtype: np.dtype[Any]) -> Interval:
+        """All that an integer (or bool) type can hold."""
+        if dtype == np.bool_:
+            return cls(low=0, high=1)
+        info = np.iinfo(dtype)
+        return cls(low=int(info.min), high=int(info.max))
+
+    def shifted(self, offset: int) -> Interval:
+        """The interval of ``e + offset``."""
+        return Interval(low=self.low + offset, high=self.high + offset)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """What the interval analysis knows of a node's result.
+
+    Attributes:
+        output: Interval of the output.
+        accumulator: Interval of every partial sum, whatever the order of summation, or None for an op
+            that accumulates nothing.
+        bits: Width of the accumulator; the analysis refuses the node unless the interval fits.
+    """
+
+    output: Interval
+    accumulator: Interval | None = None
+    bits: int = INT32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Inputs and attributes on which every meaning of an op must agree."""
+
+    inputs: tuple[Array, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Op:
+    """One integer op: its name and its four meanings.
+
+    Attributes:
+        name: ONNX op type.
+        reference: ``reference(*arrays, **attributes)``: the numpy definition of right. Returns one array,
+            or a tuple where the op has several outputs.
+        bounds: ``bounds(*intervals, **attributes)``: the rule of the overflow proof. Raises
+            :class:`OverflowError` with a sentence if a value leaves its domain.
+        lower: ``lower(*te_tensors, **attributes)``: the portable TVM lowering, a ``te.Tensor`` (or a list).
+        samples: ``samples(rng)``: inputs that spread over magnitudes and hit ties and extremes.
+        scalar: ``scalar(*elements, **attributes)``: one element of the result as a TIR expression, for
+            element-wise ops; None for all others.
+        body: ONNX function text over standard ops; None for an op of the standard domain.
+        domain: ONNX domain.
+    """
+
+    name: str
+    reference: Callable[..., Any]
+    bounds: Callable[..., Bound]
+    lower: Callable[..., Any]
+    samples: Callable[[np.random.Generator], Iterable[Sample]]
+    scalar: Callable[..., Any] | None = None
+    body: str | None = None
+    domain: str = DOMAIN
+
+    def __post_init__(self) -> None:
+        if (self.body is None) != (self.domain == ""):
+            raise ValueError(f"{self.name}: ops of the project's domain carry a body, standard ones do not")
+
+
+def fits(interval: Interval, bits: int, what: str) -> None:
+    """OverflowError unless a signed integer of ``bits`` holds ``interval``."""
+    limit = 1 << (bits - 1)
+    if interval.low < -limit or interval.high >= limit:
+        raise OverflowError(f"{what} reaches [{interval.low}, {interval.high}], which int{bits} cannot hold")
