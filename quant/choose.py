@@ -228,9 +228,7 @@ def _width(bounds: Range) -> float:
     return max(bounds[1], 0.0) - min(bounds[0], 0.0)
 
 
-def _coarsen(
-    plan: Plan, stored: Mapping[str, Storage], weights: Mapping[str, np.ndarray]
-) -> dict[str, Storage]:
+def _coarsen(plan: Plan, stored: Mapping[str, Storage], weights: Mapping[str, np.ndarray]) -> dict[str, Storage]:
     """No output finer than the accumulator it is rescaled from: the factor stays in the domain of Rescale."""
     least: dict[str, float] = {}
     result = dict(stored)

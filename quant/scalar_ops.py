@@ -205,9 +205,7 @@ def evaluate(function: ir.Function, x: Array, functions: Mapping[Any, ir.Functio
     return np.broadcast_to(result, np.shape(x)).copy()
 
 
-def _apply(
-    name: str, node: ir.Node, inputs: list[Array | None], functions: Mapping[Any, ir.Function]
-) -> Array:
+def _apply(name: str, node: ir.Node, inputs: list[Array | None], functions: Mapping[Any, ir.Function]) -> Array:
     called = functions.get(node.op_identifier())
     if called is not None and len(inputs) == 1 and inputs[0] is not None:
         return evaluate(called, inputs[0], functions)

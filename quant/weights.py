@@ -125,9 +125,7 @@ def channel_scales(weight: Array, axis: int, method: str, bits: int = 8) -> Arra
     return chosen
 
 
-def choose_weights(
-    found: list[Layer], values: Mapping[str, Storage], method: str
-) -> dict[str, WeightStorage]:
+def choose_weights(found: list[Layer], values: Mapping[str, Storage], method: str) -> dict[str, WeightStorage]:
     """The storage of every weight initializer, by name.
 
     A scale is widened where the bias would not fit the accumulator at ``scale of input * scale of weight``;

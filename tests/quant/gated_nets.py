@@ -21,9 +21,7 @@ Linear (x, w, b) => (y) { p = MatMul (x, w) y = Add (p, b) }
 <domain: "edgegate", opset_import: ["" : 21]>
 Affine (x, s, b) => (y) { p = Mul (x, s) y = Add (p, b) }
 """
-HEADER = (
-    '<ir_version: 10, opset_import: ["" : 21, "edgegate" : 1, "edgegate.unary" : 1, "edgegate.gate" : 1]>'
-)
+HEADER = '<ir_version: 10, opset_import: ["" : 21, "edgegate" : 1, "edgegate.unary" : 1, "edgegate.gate" : 1]>'
 
 
 def model(text: str, weights: dict[str, np.ndarray], layers: dict[str, str] | None = None) -> ir.Model:

@@ -51,9 +51,7 @@ def test_the_shift_of_a_conv_is_what_onnx_runtime_sees(name: str) -> None:
     (layer,) = layers(net)
     storage = WeightStorage(axis=0, scales=(0.5, 0.25, 0.7, 0.1))
     mean = np.array([1.0, -2.0, 0.5, 3.0])
-    x = np.broadcast_to(mean.reshape(1, 4, 1, 1), (1, 4, 7, 6)).astype(
-        np.float32
-    )  # so every place has the mean
+    x = np.broadcast_to(mean.reshape(1, 4, 1, 1), (1, 4, 7, 6)).astype(np.float32)  # so every place has the mean
     before = next(iter(run(net, [{"x": x}])))["y"]
     shift = mean_shift(layer, storage, mean)
     rounded = storage.dequantize(storage.quantize(layer.data())).astype(np.float32)

@@ -15,18 +15,14 @@ STORAGES = st.one_of(
     st.builds(Storage, dtype=st.just("uint8"), scale=SCALES, zero_point=st.integers(0, 255)),
     st.builds(Storage, dtype=st.just("int16"), scale=SCALES),
 )
-WEIGHTS = st.builds(
-    WeightStorage, axis=st.integers(0, 3), scales=st.lists(SCALES, min_size=1, max_size=4).map(tuple)
-)
+WEIGHTS = st.builds(WeightStorage, axis=st.integers(0, 3), scales=st.lists(SCALES, min_size=1, max_size=4).map(tuple))
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 SCHEMES = st.builds(
     Scheme,
     values=st.dictionaries(st.text(), STORAGES, max_size=4),
     weights=st.dictionaries(st.text(), WEIGHTS, max_size=3),
     biases=st.dictionaries(st.text(), st.lists(NUMBERS, max_size=3).map(tuple), max_size=3),
-    options=st.dictionaries(
-        st.text(), st.one_of(st.none(), st.booleans(), st.integers(-9, 9), NUMBERS, st.text())
-    ),
+    options=st.dictionaries(st.text(), st.one_of(st.none(), st.booleans(), st.integers(-9, 9), NUMBERS, st.text())),
 )
 
 

@@ -47,10 +47,7 @@ def test_without_norms_it_is_the_plain_run() -> None:
 
 def test_restoring_hits_the_moments_and_leaves_constants_at_their_mean() -> None:
     rng = np.random.default_rng(0)
-    arrays = [
-        (rng.standard_normal((2, 3, 5)) * [[1], [9], [0]] + [[4], [0], [7]]).astype(np.float32)
-        for _ in range(4)
-    ]
+    arrays = [(rng.standard_normal((2, 3, 5)) * [[1], [9], [0]] + [[4], [0], [7]]).astype(np.float32) for _ in range(4)]
     target = Moments(axis=1, mean=np.array([1.0, -2, 3]), std=np.array([0.5, 0, 2]))
     restored = np.concatenate(restore(arrays, target)).astype(np.float64)
     np.testing.assert_allclose(restored.mean(axis=(0, 2)), [1, -2, 3], atol=1e-6)
