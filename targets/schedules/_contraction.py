@@ -1,0 +1,312 @@
+"""Convolutions and products by constant weights, alone or as a gated pair, with what follows them.
+
+The input's rows are copied into the form the dot product takes. For a kernel row the elements under the window
+are contiguous there (channels last, dilation 1), so it is one *segment* of the reduction, cut into 32-bit words:
+a word of a pixel is broadcast and multiplied with the packed weights of a tile of output channels, whose sums stay
+in registers for a tile of pixels. Segments are padded to words with zero weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import onnx_ir as ir
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T
+
+from edgegate.graph import Array, array, attribute, shape
+from edgegate.targets.schedules._cpu import Cpu
+from edgegate.targets.schedules._geometry import (
+    SERIAL,
+    Rows,
+    Tiles,
+    Window,
+    channel_starts,
+    channel_tiles,
+    merge,
+    shift_of,
+    tasks,
+    tile_rows,
+)  # fmt: skip
+from edgegate.targets.schedules._group import Group
+from edgegate.targets.schedules._kernel import Block, Builder, Kernel, Run, Unsupported, dtype
+from edgegate.targets.schedules._registers import Expr, bind, view
+from edgegate.targets.schedules._stages import Epilogue, Lanes
+
+COPY = 1 << 14
+"""Elements of a copy of pixels of a 1x1 convolution: it should stay in the first cache."""
+
+
+def contraction(group: Group, cpu: Cpu) -> Kernel:
+    """The kernel of one or two Conv2d, Conv1d or MatMul and the elementwise ops behind them."""
+    return _Contraction(group, cpu).kernel()
+
+
+def weights_of(anchor: ir.Node) -> Array:
+    """Constant weights as [outputs, rows, columns, inputs]."""
+    data = array(anchor.inputs[1])
+    if data is None or data.dtype != np.int8:
+        raise Unsupported("weights are computed at run time or are not int8")
+    if anchor.op_type == "MatMul":
+        if data.ndim != 2 or attribute(anchor, "b_zero_point"):
+            raise Unsupported("weights with a zero point or a batch")
+        return data.T[:, None, None, :]
+    if attribute(anchor, "group") != 1:
+        raise Unsupported("grouped convolution")
+    return data[:, None] if anchor.op_type == "Conv1d" else data
+
+
+def window_of(anchor: ir.Node, weights: Array) -> Window:
+    """The geometry of an anchor; Conv1d is one row, a product is one row of pixels."""
+    assert anchor.inputs[0] is not None
+    dims, kernel = shape(anchor.inputs[0]), (weights.shape[1], weights.shape[2])
+    if anchor.op_type == "MatMul":
+        return Window(images=1, height=1, width=int(np.prod(dims[:-1])), channels=dims[-1], kernel=kernel,
+                      pads=(0, 0, 0, 0), strides=(1, 1), dilations=(1, 1))  # fmt: skip
+    if anchor.op_type == "Conv1d":
+        left, right = attribute(anchor, "pads")
+        return Window(images=dims[0], height=1, width=dims[1], channels=dims[2], kernel=kernel,
+                      pads=(0, left, 0, right), strides=(1, attribute(anchor, "stride")),
+                      dilations=(1, attribute(anchor, "dilation")))  # fmt: skip
+    return Window(images=dims[0], height=dims[1], width=dims[2], channels=dims[3], kernel=kernel,
+                  pads=tuple(attribute(anchor, "pads")), strides=tuple(attribute(anchor, "strides")),
+                  dilations=tuple(attribute(anchor, "dilations")))  # fmt: skip
+
+
+def zero_point_of(anchor: ir.Node) -> int:
+    """The zero point of an anchor's input."""
+    return int(attribute(anchor, "a_zero_point" if anchor.op_type == "MatMul" else "input_zero_point"))
+
+
+class _Contraction:
+    """The state that the steps of one kernel share."""
+
+    def __init__(self, group: Group, cpu: Cpu) -> None:
+        self.builder = Builder(group, cpu)
+        self.registers = registers = self.builder.registers
+        self.anchors = group.anchors
+        self.weights = [weights_of(a) for a in self.anchors]
+        self.window = window_of(self.anchors[0], self.weights[0])
+        self.channels = len(self.weights[0])
+        self.source = self.anchors[0].inputs[0]
+        assert self.source is not None
+        self.starts = channel_starts(self.channels, registers.lanes)
+        lane = np.arange(registers.lanes)
+        self.channel_of = np.minimum(self.starts[:, None] + lane, self.channels - 1).reshape(-1)
+        self._cut_pixels()
+        self._cut_channels(cpu)
+        self._constants()
+
+    def _cut_pixels(self) -> None:
+        """Units of work: output rows, or for 1x1 convolutions stretches of pixels as long as the copy may be."""
+        w = self.window
+        rows, columns = w.output
+        self.total = w.images * rows * columns
+        if w.pointwise:
+            self.units = -(-self.total // max(1, min(self.total, COPY // w.channels)))
+            self.pixels = -(-self.total // self.units)
+        else:
+            self.units, self.pixels = w.images * rows, columns
+        self.work = self.total * sum(k.size for k in self.weights)
+
+    def _cut_channels(self, cpu: Cpu) -> None:
+        most = 4 if cpu.accumulators >= 16 else 2
+        most = max(most, min(8, cpu.accumulators // self.pixels)) // len(self.anchors)
+        self.tiles = channel_tiles(self.channels, self.registers.lanes, most)
+
+    def _constants(self) -> None:
+        """Pack weights, fold the zero point into the bias."""
+        builder, source = self.builder, dtype(self.source)
+        zero_point = zero_point_of(self.anchors[0])
+        operand = self.registers.operand
+        taken_off = 0 if operand == "int16" else zero_point + shift_of(source, operand)
+        self.zero_point = builder.constant(np.array([zero_point], np.int16))
+        self.packed = builder.constant(self._pack(np.int16 if operand == "int16" else np.int8))
+        self.biases, bounds = [], {}
+        for anchor, kernel in zip(self.anchors, self.weights, strict=True):
+            bias = array(anchor.inputs[2])
+            if bias is None:
+                raise Unsupported("a bias computed at run time")
+            flat = kernel.reshape(self.channels, -1).astype(np.int64)
+            folded = (bias.astype(np.int64) - taken_off * flat.sum(1)).astype(np.int32)
+            self.biases.append(builder.constant(folded[self.channel_of]))
+            bounds[id(anchor.outputs[0])] = int(
+                (np.abs(flat).sum(1) * 255 + np.abs(bias.astype(np.int64))).max()
+            )
+        self.epilogue = Epilogue(builder, lambda data: data[self.channel_of], bounds)
+
+    def _segments(self, kernel: Array) -> Array:
+        """Weights as [outputs, segments, words, word]: kernel rows, or single taps where columns are dilated."""
+        outputs, rows, columns, inputs = kernel.shape
+        joined = self.window.dilations[1] == 1
+        segments = kernel.reshape(outputs, rows if joined else rows * columns, -1)
+        word = self.registers.word
+        padding = -segments.shape[2] % word
+        segments = np.pad(segments, ((0, 0), (0, 0), (0, padding)))
+        return segments.reshape(outputs, segments.shape[1], -1, word)
+
+    def _pack(self, kind: type) -> Array:
+        """Per tile [segments, words, anchors, registers, lanes, word], tiles one after the other."""
+        lanes = self.registers.lanes
+        segments = [self._segments(k)[self.channel_of] for k in self.weights]
+        self.segments, self.words = segments[0].shape[1:3]
+        parts = []
+        for tile in self.tiles:
+            for t in range(tile.count):
+                first = (tile.first + t * tile.vectors) * lanes
+                cut = np.stack([s[first : first + tile.vectors * lanes] for s in segments])
+                cut = cut.reshape(len(segments), tile.vectors, lanes, *cut.shape[2:])
+                parts.append(cut.transpose(3, 4, 0, 1, 2, 5).reshape(-1))
+        return np.concatenate(parts).astype(kind)
+
+    def kernel(self) -> Kernel:
+        """Emit the function."""
+        with self.builder.body():
+            source = self.builder.flat(self.source)
+            self.rows = Rows(
+                self.registers,
+                self.window,
+                source,
+                dtype(self.source),
+                self.registers.operand,
+                self.zero_point,
+            )
+            with tasks(self.units, self.work) as (first, last):
+                if not self.window.pointwise:
+                    self._convolution(first, last)
+                elif (
+                    self.registers.operand == dtype(self.source)
+                    and self.window.channels % self.registers.word == 0
+                ):
+                    self.rows.buffer = source
+                    self._pixels(first, last, copy=False)
+                else:
+                    self.rows.allocate(self.pixels * self.window.channels)
+                    self._pixels(first, last, copy=True)
+        return self.builder.kernel()
+
+    def _pixels(self, first: Expr, last: Expr, copy: bool) -> None:
+        """A 1x1 convolution: stretches of pixels, the last one moved back to stay inside."""
+        with T.serial(0, last - first) as i:
+            start = bind(tirx.min((first + i) * self.pixels, self.total - self.pixels))
+            if copy:
+                self.rows.copy(0, start * self.window.channels, self.pixels * self.window.channels)
+            self._channels([0 if copy else start * self.window.channels], start)
+
+    def _convolution(self, first: Expr, last: Expr) -> None:
+        """Output rows, each after the input rows it is the first to read."""
+        w = self.window
+        self.rows.allocate(w.span * w.row)
+        offsets = T.alloc_buffer((self.segments,), "int32")
+        with T.serial(0, last - first) as i:
+            unit = bind(first + i)
+            for row, start in enumerate(self.rows.advance(unit, i == 0)):
+                taps = self.segments // w.kernel[0]
+                for tap in range(taps):
+                    T.buffer_store(offsets, start + tap * w.dilations[1] * w.channels, [row * taps + tap])
+            self._channels(offsets, unit * self.pixels)
+
+    def _channels(self, offsets: Sequence[Expr] | Expr, pixel: Expr) -> None:
+        """All output channels of a stretch of pixels that starts at output pixel ``pixel``."""
+        size = 0
+        lanes, depth = self.registers.lanes, self.segments * self.words * len(self.anchors)
+        for tile in self.tiles:
+            with self._loop(tile) as t:
+                rows = tile_rows(
+                    self.pixels, self.builder.registers.cpu.accumulators // (tile.vectors * len(self.anchors))
+                )
+                with T.serial(0, -(-self.pixels // rows)) as p:
+                    x = bind(tirx.min(p * rows, self.pixels - rows))
+                    weights = size + t * (tile.vectors * depth * lanes * self.registers.word)
+                    sums = self._sums(tile, t, rows, offsets, x, bind(weights))
+                    self._finish(tile, t, rows, pixel + x, sums)
+            size += tile.count * tile.vectors * depth * lanes * self.registers.word
+
+    @contextmanager
+    def _loop(self, tile: Tiles) -> Iterator[Expr]:
+        """Over equal tiles; on threads where there is one stretch of pixels only (a product by a vector)."""
+        parallel = self.units == 1 and self.work >= SERIAL and tile.count > 1
+        with (T.parallel if parallel else T.serial)(0, tile.count) as t:
+            yield t
+
+    def _sums(
+        self, tile: Tiles, t: Expr, rows: int, offsets: Sequence[Expr] | Expr, x: Expr, weights: Expr
+    ) -> list[list[Expr]]:
+        """The accumulators of ``rows`` pixels from column ``x`` on: per anchor, row by row, register by register."""
+        lanes, every = self.registers.lanes, [T.ramp(0, 1, self.registers.lanes)]
+        vectors = len(self.anchors) * tile.vectors
+        accumulators = [[T.alloc_buffer((lanes,), "int32") for _ in range(vectors)] for _ in range(rows)]
+        for j in range(vectors):
+            anchor, register = divmod(j, tile.vectors)
+            slot = (tile.first + t * tile.vectors + register) * lanes
+            bias = bind(self.biases[anchor].vload([slot], dtype=self.registers.i32))
+            for row in accumulators:
+                T.buffer_store(row[j], bias, every)
+        stride = self.window.strides[1] * self.window.channels
+        word = self.registers.word
+        with T.serial(0, self.segments) as s:
+            start = bind((offsets[0] if self.window.pointwise else offsets[s]) + x * stride)
+            with T.serial(0, self.words) as k:
+                at = bind(weights + (s * self.words + k) * (vectors * lanes * word))
+                packed = [self._weights(at + j * lanes * word) for j in range(vectors)]
+                for r, row in enumerate(accumulators):
+                    activations = self.registers.spread(self._word(start + k * word + r * stride))
+                    for acc, w in zip(row, packed, strict=True):
+                        T.buffer_store(
+                            acc,
+                            self.registers.dot(acc.vload([0], dtype=self.registers.i32), activations, w),
+                            every,
+                        )
+        loaded = [[bind(acc.vload([0], dtype=self.registers.i32)) for acc in row] for row in accumulators]
+        return [
+            [v for row in loaded for v in row[a * tile.vectors : (a + 1) * tile.vectors]]
+            for a in range(len(self.anchors))
+        ]
+
+    def _weights(self, at: Expr) -> Expr:
+        count = self.registers.lanes * self.registers.word
+        kind = "int16" if self.registers.operand == "int16" else "int8"
+        return bind(self.packed.vload([at], dtype=f"{kind}x{count}"))
+
+    def _word(self, at: Expr) -> Expr:
+        if self.registers.word == 1:
+            return self.rows.buffer[at]
+        return view(
+            "int32", self.rows.buffer.vload([at], dtype=f"{self.registers.operand}x{self.registers.word}")
+        )
+
+    def _finish(self, tile: Tiles, t: Expr, rows: int, pixel: Expr, sums: list[list[Expr]]) -> None:
+        """Four registers at a time through the epilogue."""
+        places = [(r, j) for r in range(rows) for j in range(tile.vectors)]
+        for first in range(0, len(places), 4):
+            some = places[first : first + 4]
+            block = self._block(tile, t, pixel, some)
+            padded = [min(first + i, len(places) - 1) for i in range(4)]
+            blocks = {
+                id(a.outputs[0]): Lanes(dtype="int32", registers=[s[i] for i in padded])
+                for a, s in zip(self.anchors, sums, strict=True)
+            }
+            self.epilogue.finish(block, blocks)
+
+    def _block(self, tile: Tiles, t: Expr, pixel: Expr, places: list[tuple[int, int]]) -> Block:
+        """Where the registers at these (pixel, register) places of a tile go."""
+        lanes = self.registers.lanes
+        starts = [int(self.starts[tile.first + j]) for _, j in places]
+        linear = [r * self.channels + s for (r, _), s in zip(places, starts, strict=True)]
+        moved = t * (tile.vectors * lanes)
+        runs = [
+            Run(
+                offset=bind(pixel * self.channels + (linear[i] + moved)),
+                image=starts[i] + moved,
+                lanes=n * lanes,
+                count=n * lanes if self.channels >= lanes else self.channels,
+            )
+            for i, n in merge(
+                [v if self.channels >= lanes else i * 2 * lanes for i, v in enumerate(linear)], lanes
+            )
+        ]
+        empty = [Run(offset=0, image=0, lanes=lanes, count=0)] * (4 - len(places))
+        slots = [(tile.first + t * tile.vectors + j) * lanes for _, j in places]
+        return Block(runs=[*runs, *empty], slots=slots + slots[-1:] * (4 - len(places)), packed=False)

@@ -1,0 +1,79 @@
+"""What a CPU offers to the kernels: how it multiplies bytes, how it looks them up, how wide its registers are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Dot = Literal["vnni512", "vnni256", "avx2", "neon_dot", "neon", "generic"]
+Lookup = Literal["vbmi", "pshufb", "tbl", "scalar"]
+
+_LANES: dict[Dot, int] = {"vnni512": 16, "vnni256": 8, "avx2": 8, "neon_dot": 4, "neon": 4, "generic": 4}
+_ACCUMULATORS: dict[Dot, int] = {
+    "vnni512": 24,
+    "vnni256": 12,
+    "avx2": 12,
+    "neon_dot": 24,
+    "neon": 16,
+    "generic": 8,
+}
+_LOOKUPS: dict[Dot, tuple[Lookup, ...]] = {
+    "vnni512": ("vbmi", "pshufb", "scalar"),
+    "vnni256": ("pshufb", "scalar"),
+    "avx2": ("pshufb", "scalar"),
+    "neon_dot": ("tbl", "scalar"),
+    "neon": ("tbl", "scalar"),
+    "generic": ("scalar",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cpu:
+    """The features that the kernels choose their instructions by.
+
+    Attributes:
+        dot: How products of bytes are summed. ``vnni512`` and ``vnni256``: vpdpbusd, unsigned by signed bytes;
+            ``avx2``: vpmaddwd on bytes widened to 16 bits (vpmaddubsw would saturate); ``neon_dot``: sdot;
+            ``neon``, ``generic``: whatever LLVM makes of a widening multiply and add.
+        lookup: How a table of 256 bytes is read: ``vbmi`` vpermi2b, ``pshufb`` and ``tbl`` chains over 16 or 64
+            entries, ``scalar`` one byte at a time.
+    """
+
+    dot: Dot = "generic"
+    lookup: Lookup = "scalar"
+
+    def __post_init__(self) -> None:
+        if self.lookup not in _LOOKUPS[self.dot]:
+            raise ValueError(
+                f"{self.dot} registers have no table look-up {self.lookup}; allowed: {_LOOKUPS[self.dot]}"
+            )
+
+    @property
+    def lanes(self) -> int:
+        """int32 lanes of a register."""
+        return _LANES[self.dot]
+
+    @property
+    def accumulators(self) -> int:
+        """Registers that a kernel may hold sums in; the rest carry weights, activations and addresses."""
+        return _ACCUMULATORS[self.dot]
+
+    @classmethod
+    def of(cls, target: Any) -> Cpu:
+        """The features of a ``tvm.target.Target`` of kind llvm, from its triple, mcpu and mattr."""
+        from tvm.target import codegen
+
+        return cls.with_features({str(name) for name in codegen.llvm_get_cpu_features(target)})
+
+    @classmethod
+    def with_features(cls, features: set[str]) -> Cpu:
+        """The best flavours among LLVM's feature names, for example ``{"avx2", "avxvnni"}``."""
+        if {"avx512vnni", "avx512bw", "avx512vl"} <= features:
+            return cls(dot="vnni512", lookup="vbmi" if "avx512vbmi" in features else "pshufb")
+        if "avxvnni" in features:
+            return cls(dot="vnni256", lookup="pshufb")
+        if "avx2" in features:
+            return cls(dot="avx2", lookup="pshufb")
+        if "neon" in features:
+            return cls(dot="neon_dot" if "dotprod" in features else "neon", lookup="tbl")
+        return cls()
