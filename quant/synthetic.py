@@ -22,7 +22,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.errors import CompileError
-from edgegate.graph import Array, shape, where
+from edgegate.graph import Array, attribute, shape, where
 from edgegate.quant.execute import Program
 from edgegate.quant.recipe import Recipe
 from edgegate.quant.scalar_ops import erf
@@ -62,7 +62,8 @@ def moments(node: ir.Node) -> Moments | None:
     text = node.metadata_props.get(NORM)
     if text is None:
         return None
-    axis = 1 if node.op_type == "Conv" else len(shape(node.outputs[0])) - 1
+    rank = len(shape(node.outputs[0]))
+    axis = rank - 1 if node.op_type == "Linear" else int(attribute(node, "axis", 1)) % rank
     try:
         found = json.loads(text)
         mean, std = (np.array(found[key], np.float64) for key in ("mean", "std"))

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.errors import CompileError, Problem
-from edgegate.graph import DOMAIN, Array, array, shape, where
+from edgegate.graph import DOMAIN, Array, array, attribute, shape, where
 from edgegate.quant.storage import SMALLEST_SCALE, Storage, WeightStorage
 
 BIAS_BITS = {"int8": 30, "uint8": 30, "int16": 46}
@@ -75,7 +75,7 @@ def _layer(node: ir.Node) -> Layer | None:
     bias = node.inputs[2] if len(node.inputs) > 2 and array(node.inputs[2]) is not None else None
     rank = len(shape(source))
     if kind == (DOMAIN, "Affine"):
-        axis, channel_axis = int(np.argmax(data.shape)), 1 if rank >= 4 else rank - 1
+        axis, channel_axis = int(np.argmax(data.shape)), int(attribute(node, "axis", 1)) % rank
     elif kind == ("", "Conv"):
         axis, channel_axis = 0, 1
     else:

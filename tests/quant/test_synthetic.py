@@ -112,3 +112,14 @@ def test_linear_layers_are_restored_along_their_last_axis() -> None:
     y = collected(net, Recipe(samples=20))["y"]
     np.testing.assert_allclose(y.mean(axis=(0, 1)), [1, 2, 3], atol=1e-6)
     np.testing.assert_allclose(y.std(axis=(0, 1)), [1, 0.5, 4], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("axis", "dims"), [(1, "1,3,5"), (2, "1,5,3")])
+def test_affine_is_restored_along_its_axis(axis: int, dims: str) -> None:
+    text = f"g (float[{dims}] x) => (float[{dims}] y) {{ y = edgegate.Affine <axis = {axis}> (x, s, b) }}"
+    shape = (3,) + (1,) * (2 - axis)
+    net = model(text, {"s": np.ones(shape, np.float32), "b": np.zeros(shape, np.float32)})
+    net.graph[0].metadata_props["edgegate.norm"] = json.dumps({"mean": [1, 2, 3], "std": [1, 0.5, 4]})
+    y = collected(net, Recipe(samples=20))["y"]
+    np.testing.assert_allclose(y.mean(axis=(0, 3 - axis)), [1, 2, 3], atol=1e-6)
+    np.testing.assert_allclose(y.std(axis=(0, 3 - axis)), [1, 0.5, 4], rtol=1e-6)

@@ -92,10 +92,10 @@ def test_shared_weights_fit_both_layers() -> None:
 
 def test_affine_and_matmul_are_layers() -> None:
     text = """g (float[1,3,4,4] x, float[2,5] t) => (float[1,3,4,4] y, float[2,3] u)
-    { y = edgegate.Affine (x, s, b) u = MatMul (t, w) }"""
-    data = {"s": np.array([1.0, -2, 0]).reshape(1, 3, 1, 1), "b": np.ones((1, 3, 1, 1)), "w": np.ones((5, 3))}
+    { y = edgegate.Affine <axis = 1> (x, s, b) u = MatMul (t, w) }"""
+    data = {"s": np.array([1.0, -2, 0]).reshape(3, 1, 1), "b": np.ones((3, 1, 1)), "w": np.ones((5, 3))}
     found = layers(model(text, {k: v.astype(np.float32) for k, v in data.items()}))
-    assert [(f.weight.name, f.axis, f.channel_axis) for f in found] == [("s", 1, 1), ("w", 1, 1)]
+    assert [(f.weight.name, f.axis, f.channel_axis) for f in found] == [("s", 0, 1), ("w", 1, 1)]
     storage = choose_weights(found, {"x": INPUT, "t": INPUT}, "mse")["s"]
     assert storage.quantize(found[0].data()).ravel().tolist() == [127, -127, 0]
     assert found[1].bias_data().tolist() == [0, 0, 0]
