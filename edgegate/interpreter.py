@@ -41,14 +41,14 @@ def run(model: ir.Model, feeds: Mapping[str, Array], *, keep: bool = False) -> d
     Returns:
         The arrays by value name.
     """
-    values: dict[str, Any] = {v.name: v.const_value.numpy() for v in _initializers(model)}
-    values |= feeds
+    values: dict[str | None, Any] = {v.name: v.const_value.numpy() for v in _initializers(model)}
+    values.update(feeds)
     for node in model.graph:
         inputs = [None if v is None else values[v.name] for v in node.inputs]
         results = evaluate(node, inputs)
         values |= {v.name: r for v, r in zip(node.outputs, results, strict=True)}
     if keep:
-        return values
+        return {str(name): value for name, value in values.items()}
     return {str(v.name): values[v.name] for v in model.graph.outputs}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgegate.ops._op import Bound, Interval, Op, Sample
 from edgegate.ops.add import ADD
+from edgegate.ops.arithmetic import ARITHMETIC
 from edgegate.ops.conv1d import CONV1D
 from edgegate.ops.conv2d import CONV2D
 from edgegate.ops.conv2d16x8 import CONV2D16X8
@@ -12,6 +13,7 @@ from edgegate.ops.gated_product import GATED_PRODUCT
 from edgegate.ops.matmul import MATMUL
 from edgegate.ops.matmul16x8 import MATMUL16X8
 from edgegate.ops.max_pool2d import MAX_POOL2D
+from edgegate.ops.move import MOVES
 from edgegate.ops.rescale import RESCALE
 from edgegate.ops.resize_linear import RESIZE_LINEAR
 from edgegate.ops.sum import SUM
@@ -37,7 +39,9 @@ OWN = (
     TABLE16,
 )
 """The ops of the project's own domain."""
-OPS: dict[tuple[str, str], Op] = {(op.domain, op.name): op for op in OWN}
+STANDARD = (*ARITHMETIC, *MOVES)
+"""Ops of the standard domain that are exact on integers as they are."""
+OPS: dict[tuple[str, str], Op] = {(op.domain, op.name): op for op in (*OWN, *STANDARD)}
 """Every op by (domain, op type)."""
 
-__all__ = ["OPS", "OWN", "Bound", "Interval", "Op", "Sample"]
+__all__ = ["OPS", "OWN", "STANDARD", "Bound", "Interval", "Op", "Sample"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgegate.graph import Array
 
-NUMPY = {3: np.int8, 2: np.uint8, 5: np.int16, 6: np.int32, 7: np.int64}
+NUMPY: dict[int, Any] = {3: np.int8, 2: np.uint8, 5: np.int16, 6: np.int32, 7: np.int64}
 """numpy type of the ONNX type numbers that an op's attribute ``to`` may name."""
 TVM = {number: np.dtype(kind).name for number, kind in NUMPY.items()}
 """TVM's names of the same."""

@@ -92,6 +92,8 @@ class Op:
             element-wise ops; None for all others.
         body: ONNX function text over standard ops; None for an op of the standard domain.
         domain: ONNX domain.
+        static: Positions of inputs (a shape, sizes) that are constants of the graph and reach ``lower`` as
+            arrays, not as tensors.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Op:
     scalar: Callable[..., Any] | None = None
     body: str | None = None
     domain: str = DOMAIN
+    static: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.body is None) != (self.domain == ""):

@@ -24,8 +24,14 @@ def arithmetic(
         return Bound(output=output)
 
     return Op(
-        name=name, domain="", reference=reference, bounds=bounds, scalar=scalar, lower=elementwise(scalar), samples=pairs
-    )  # fmt: skip
+        name=name,
+        domain="",
+        reference=reference,
+        bounds=bounds,
+        scalar=scalar,
+        lower=elementwise(scalar),
+        samples=pairs,
+    )
 
 
 def pairs(rng: np.random.Generator) -> Iterator[Sample]:

@@ -8,7 +8,7 @@ import tvm
 from onnx import helper, parser
 from tvm import te
 
-from edgegate.ops import OWN
+from edgegate.ops import OWN, STANDARD
 from edgegate.ops._op import Op, Sample
 
 
@@ -42,15 +42,18 @@ def run_onnx(op: Op, sample: Sample) -> list[np.ndarray]:
 
 def run_tvm(op: Op, sample: Sample) -> list[np.ndarray]:
     inputs = [te.placeholder(x.shape, x.dtype.name, name=f"x{i}") for i, x in enumerate(sample.inputs)]
-    lowered = op.lower(*inputs, **sample.attributes)
+    arguments = [x if i in op.static else t for i, (x, t) in enumerate(zip(sample.inputs, inputs, strict=True))]
+    inputs = [t for i, t in enumerate(inputs) if i not in op.static]
+    lowered = op.lower(*arguments, **sample.attributes)
     outputs = list(lowered) if isinstance(lowered, list | tuple) else [lowered]
     library = tvm.compile(te.create_prim_func([*inputs, *outputs]), target="llvm")
-    results = [tvm.runtime.tensor(np.full_like(y, 77)) for y in expected(op, sample)]
-    library["main"](*(tvm.runtime.tensor(np.ascontiguousarray(x)) for x in sample.inputs), *results)
+    results = [tvm.runtime.tensor(np.full_like(y, 77 % 2 if y.dtype == bool else 77)) for y in expected(op, sample)]
+    given = [np.ascontiguousarray(x) for i, x in enumerate(sample.inputs) if i not in op.static]
+    library["main"](*map(tvm.runtime.tensor, given), *results)
     return [r.numpy() for r in results]
 
 
-@pytest.mark.parametrize("op", OWN, ids=lambda op: op.name)
+@pytest.mark.parametrize("op", [*OWN, *STANDARD], ids=lambda op: op.name + ("" if op.domain else " (ONNX)"))
 @pytest.mark.parametrize("run", [run_onnx, run_tvm])
 def test_one_meaning(op: Op, run) -> None:
     for sample in op.samples(np.random.default_rng(0)):
