@@ -63,9 +63,7 @@ def load(source: Source, *, example: Any = None, model: str | None = None, batch
     return _from_torch(_torch_source(data, kind, name, model, example), example, batch)
 
 
-def save(
-    module: torch.nn.Module, example: Any, path: str | os.PathLike[str], *, dynamic_batch: bool = True
-) -> None:
+def save(module: torch.nn.Module, example: Any, path: str | os.PathLike[str], *, dynamic_batch: bool = True) -> None:
     """Save ``module`` as a torch.export archive that :func:`load` and ``edgegate compile`` read.
 
     The file appears by one rename, or not at all.
@@ -117,9 +115,7 @@ def _from_torch(source: Any, example: Any, batch: int) -> ir.Model:
             raise ValueError("a torch module needs an example: a tuple of input tensors")
         source = _torch.program(source, _torch.tensors(example))
     if not isinstance(source, torch.export.ExportedProgram):
-        raise ValueError(
-            f"a model is a path, a torch module or an exported program, not {type(source).__name__}"
-        )
+        raise ValueError(f"a model is a path, a torch module or an exported program, not {type(source).__name__}")
     return _finish(_torch.to_onnx(source), "torch", batch, _shapes(example))
 
 

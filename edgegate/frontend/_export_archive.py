@@ -22,13 +22,9 @@ if TYPE_CHECKING:
 
 Json = Any
 
-_KEPT = re.compile(
-    r"models/\w+\.json|data/(weights/weight|constants/tensor)_\d+|archive_version|archive_format"
-)
+_KEPT = re.compile(r"models/\w+\.json|data/(weights/weight|constants/tensor)_\d+|archive_version|archive_format")
 _CONFIG = re.compile(r"data/(weights/\w+_weights|constants/\w+_constants)_config\.json")
-_DROPPED = re.compile(
-    r"data/sample_inputs/\w+\.pt|byteorder|\.data/[\w.]+|\.storage_alignment|extra/.*|version"
-)
+_DROPPED = re.compile(r"data/sample_inputs/\w+\.pt|byteorder|\.data/[\w.]+|\.storage_alignment|extra/.*|version")
 _REASONS = (
     (r"data/aotinductor/", "holds a compiled program (AOTInductor)"),
     (r"data/constants/(custom|opaque)_obj", "holds a pickled object as a constant"),
@@ -129,9 +125,7 @@ def _check_payload(inside: dict[str, bytes], folder: str, payload: Json, where: 
     if payload["use_pickle"] is not False:
         raise UnsafeError(f"{where} is pickled; {_files.WAY_OUT}")
     if not re.fullmatch(r"(weight|tensor)_\d+", payload["path_name"]):
-        raise UnsafeError(
-            f"{where} is stored as {_files.printable(repr(payload['path_name']))}, not as a tensor"
-        )
+        raise UnsafeError(f"{where} is stored as {_files.printable(repr(payload['path_name']))}, not as a tensor")
     stored = inside.get(f"{folder}/{payload['path_name']}")
     if stored is None:
         raise FileError(f"{where} is missing: no {payload['path_name']}")
@@ -156,9 +150,7 @@ def _integer(value: Json) -> int:
     return number
 
 
-def check_extent(
-    sizes: list[int], strides: list[int], offset: int, *, item_size: int, stored: int, where: str
-) -> None:
+def check_extent(sizes: list[int], strides: list[int], offset: int, *, item_size: int, stored: int, where: str) -> None:
     """A strided tensor stays inside its ``stored`` bytes and does not claim more elements than they hold.
 
     A stride of zero (``expand``) makes 2^40 elements out of one: fine until someone copies them.

@@ -76,9 +76,7 @@ def kind(data: bytes, name: str) -> Kind:
     if data[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return Kind.ZIP
     if data[:1] == b"\x80" and data[1:2] in (b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"):
-        raise UnsafeError(
-            f"{show(name)}: a bare pickle (old torch.save format) runs code when read; {WAY_OUT}"
-        )
+        raise UnsafeError(f"{show(name)}: a bare pickle (old torch.save format) runs code when read; {WAY_OUT}")
     if data[257:262] == b"ustar":
         raise UnsafeError(f"{show(name)}: a tar archive (old torch.save format) is never unpacked; {WAY_OUT}")
     if data[:4] == b"\x7fELF":
@@ -89,9 +87,7 @@ def kind(data: bytes, name: str) -> Kind:
     # a message) comes first in what every writer produces.
     if data[:1] in (b"\x08", b"\x3a", b"\x42"):
         return Kind.ONNX
-    raise FileError(
-        f"{show(name)}: neither a torch.export archive, a state_dict, a safetensors nor an ONNX file"
-    )
+    raise FileError(f"{show(name)}: neither a torch.export archive, a state_dict, a safetensors nor an ONNX file")
 
 
 def show(name: str | os.PathLike[str]) -> str:

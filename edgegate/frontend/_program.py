@@ -181,9 +181,7 @@ def _is_tree_node(tree: Json) -> bool:
     keys = json.loads(context) if isinstance(context, str) else context
     plain = keys is None or (isinstance(keys, list) and all(isinstance(k, (str, int)) for k in keys))
     children = tree["children_spec"]
-    return (
-        tree["type"] in _TREES and plain and isinstance(children, list) and all(map(_is_tree_node, children))
-    )
+    return tree["type"] in _TREES and plain and isinstance(children, list) and all(map(_is_tree_node, children))
 
 
 def _is_expression(text: str) -> bool:
@@ -203,9 +201,7 @@ def _is_term(term: ast.expr) -> bool:
         case ast.Constant(value=int() | float() as number):
             return abs(number) < 1 << 62
         case ast.Name(id=word):
-            return word in _WORDS or (
-                _SYMBOL.fullmatch(word) is not None and word[0] in "su" and word[1:].isdigit()
-            )
+            return word in _WORDS or (_SYMBOL.fullmatch(word) is not None and word[0] in "su" and word[1:].isdigit())
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return _is_term(operand)
         case ast.Call(func=ast.Name(id=function), args=args, keywords=keywords):
@@ -214,11 +210,7 @@ def _is_term(term: ast.expr) -> bool:
 
 
 def _is_flag(flag: ast.keyword) -> bool:
-    return (
-        flag.arg is not None
-        and isinstance(flag.value, ast.Constant)
-        and not isinstance(flag.value.value, str)
-    )
+    return flag.arg is not None and isinstance(flag.value, ast.Constant) and not isinstance(flag.value.value, str)
 
 
 def _is_call(function: str, args: list[ast.expr]) -> bool:

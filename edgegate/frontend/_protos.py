@@ -108,9 +108,7 @@ def _tensors_of_nodes(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.TensorPr
                 yield attribute.t
             yield from attribute.tensors
             if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
-                raise CompileError(
-                    _files.printable(node.name), "a sparse constant", "store constants densely"
-                )
+                raise CompileError(_files.printable(node.name), "a sparse constant", "store constants densely")
         for graph in _graphs(node):
             yield from _tensors_of_graph(graph)
 
@@ -168,13 +166,9 @@ def _check_external(tensor: onnx.TensorProto, folder: str, wanted: int, where: s
     offset, length = (_number(entries.get(k), where) for k in ("offset", "length"))
     start, count = offset or 0, wanted if length is None else length
     if count != wanted:
-        raise UnsafeError(
-            f"{where} claims {_files.size(wanted)}, but its external data has {_files.size(count)}"
-        )
+        raise UnsafeError(f"{where} claims {_files.size(wanted)}, but its external data has {_files.size(count)}")
     if start + count > status.st_size:
-        raise UnsafeError(
-            f"{where} claims {_files.size(start + count)} of a file of {_files.size(status.st_size)}"
-        )
+        raise UnsafeError(f"{where} claims {_files.size(start + count)} of a file of {_files.size(status.st_size)}")
     return path, status.st_size
 
 
@@ -198,7 +192,7 @@ def _walk(folder: str, location: str, where: str) -> str:
             mode = os.lstat(path).st_mode
         except OSError as error:
             raise FileError(f"{where}: external data {_files.show(path)}: {error.strerror}") from None
-        if stat.S_ISLNK(mode) or not (stat.S_ISREG(mode) or (part is not parts[-1] and stat.S_ISDIR(mode))):
+        if not (stat.S_ISREG(mode) or (part is not parts[-1] and stat.S_ISDIR(mode))):
             raise UnsafeError(f"{where} has external data in a link or a device: {_files.show(path)}")
     if not stat.S_ISREG(os.lstat(path).st_mode):
         raise UnsafeError(f"{where} has external data in a folder: {_files.show(path)}")
@@ -209,7 +203,5 @@ def _number(text: str | None, where: str) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise UnsafeError(
-            f"{where} has external data at {_files.printable(repr(text))}, which is no position"
-        )
+        raise UnsafeError(f"{where} has external data at {_files.printable(repr(text))}, which is no position")
     return int(text)

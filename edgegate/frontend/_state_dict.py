@@ -27,9 +27,7 @@ take a size and fill this machine's memory."""
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _HEADER_LIMIT = 100_000_000
 """Of safetensors' own reader, in bytes."""
-_RECORDS = re.compile(
-    r"data\.pkl|data/\d+|byteorder|version|\.format_version|\.storage_alignment|\.data/[\w.]+"
-)
+_RECORDS = re.compile(r"data\.pkl|data/\d+|byteorder|version|\.format_version|\.storage_alignment|\.data/[\w.]+")
 
 
 def load_zip(entries: dict[str, bytes], name: str) -> dict[str, torch.Tensor]:

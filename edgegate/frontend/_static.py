@@ -137,9 +137,7 @@ def _pieces(node: ir.Node) -> float:
 
 def _check_domains(model: ir.Model) -> None:
     problems = [
-        Problem(
-            where=where(n), what=f"op of the unknown domain {n.domain!r}", fix="export with standard ONNX ops"
-        )
+        Problem(where=where(n), what=f"op of the unknown domain {n.domain!r}", fix="export with standard ONNX ops")
         for n in ir.traversal.RecursiveGraphIterator(model.graph)
         if n.domain not in ("", "ai.onnx") and not ours(n.domain)
     ]
@@ -155,11 +153,7 @@ def _bind(model: ir.Model, batch: int, example: Sequence[Shape] | None) -> None:
     sizes: dict[str | None, int] = {}
     for n, value in enumerate(inputs):
         for axis, dim in enumerate(_dims(value)):
-            if (
-                isinstance(dim, ir.SymbolicDim)
-                and dim.value is not None
-                and (example is not None or axis == 0)
-            ):
+            if isinstance(dim, ir.SymbolicDim) and dim.value is not None and (example is not None or axis == 0):
                 given = None if example is None else example[n]
                 sizes.setdefault(dim.value, batch if given is None else _at(given, axis, value))
     for n, value in enumerate(inputs):
@@ -170,9 +164,7 @@ def _bind(model: ir.Model, batch: int, example: Sequence[Shape] | None) -> None:
 
 def _dims(value: ir.Value) -> tuple[int | ir.SymbolicDim, ...]:
     if value.shape is None or not isinstance(value.type, ir.TensorType):
-        raise CompileError(
-            f"input {value.name}", "has no shape", "export the model with tensor inputs of known rank"
-        )
+        raise CompileError(f"input {value.name}", "has no shape", "export the model with tensor inputs of known rank")
     return tuple(value.shape)
 
 
@@ -192,15 +184,11 @@ def _size(value: ir.Value, axis: int, batch: int, given: Shape | None, sizes: di
         size = batch if given is None else _at(given, axis, value)
     else:
         name = f"input {value.name}, dimension {axis}"
-        raise CompileError(
-            name, f"has no size ({dim.value or '?'})", "pass an example, or export it with a fixed size"
-        )
+        raise CompileError(name, f"has no size ({dim.value or '?'})", "pass an example, or export it with a fixed size")
     if given is not None and size != _at(given, axis, value):
         raise ValueError(f"input {value.name}: dimension {axis} is {size}, the example has {given[axis]}")
     if size < 1:
-        raise CompileError(
-            f"input {value.name}, dimension {axis}", f"is {size}", "export it with a positive size"
-        )
+        raise CompileError(f"input {value.name}, dimension {axis}", f"is {size}", "export it with a positive size")
     return size
 
 
@@ -219,8 +207,7 @@ def _without_shape(model: ir.Model) -> list[ir.Node]:
 def _check_shapes(model: ir.Model) -> None:
     what = "the shape of its output depends on data or cannot be inferred"
     problems = [
-        Problem(where=where(n), what=what, fix="make its shape constant in the model")
-        for n in _without_shape(model)
+        Problem(where=where(n), what=what, fix="make its shape constant in the model") for n in _without_shape(model)
     ]
     if problems:
         raise CompileError.of(problems)

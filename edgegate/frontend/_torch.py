@@ -85,9 +85,7 @@ def to_onnx(exported: ExportedProgram) -> ir.Model:
     import torch
 
     with _translating("the model", exported), quiet():
-        result: Any = torch.onnx.export(
-            exported, dynamo=True, opset_version=OPSET, optimize=False, verbose=False
-        )
+        result: Any = torch.onnx.export(exported, dynamo=True, opset_version=OPSET, optimize=False, verbose=False)
         assert result is not None, "the dynamo exporter returns a program"
         model: ir.Model = result.model
         common.InlinePass()(model)
@@ -133,9 +131,7 @@ def with_weights(factory: str, weights: Mapping[str, torch.Tensor], name: str) -
     if differences:
         more = f" and {len(differences) - 4} more" if len(differences) > 4 else ""
         what = f"weights do not fit {factory}: {', '.join(differences[:4])}{more}"
-        raise CompileError(
-            name, _files.printable(what, 400), "give the factory that these weights were saved from"
-        )
+        raise CompileError(name, _files.printable(what, 400), "give the factory that these weights were saved from")
     module.load_state_dict(dict(weights))
     return module
 

@@ -182,9 +182,7 @@ def test_same_bytes_in_two_processes(tmp_path: Path) -> None:
         folder.mkdir()
         env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT), "TZ": f"UTC{seed}"}
         command = [sys.executable, "-c", DETERMINISM, str(folder / "net")]
-        said.append(
-            subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, env=env).stdout
-        )
+        said.append(subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, env=env).stdout)
     assert said[0] == said[1]
     assert len(said[0].split()) == 3
 

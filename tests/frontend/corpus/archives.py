@@ -136,6 +136,7 @@ FILES: Table = [
     ("target_extension", UnsafeError, edited(PROGRAM, lambda d: linear(d).update(target="#x:y"))),
     ("operator_argument", UnsafeError, edited(PROGRAM, lambda d: linear(d)["inputs"][0].update(arg={"as_operator": "torch.load"}))),
     ("name_with_code", UnsafeError, edited(PROGRAM, lambda d: graph(d)["inputs"][-1]["as_tensor"].update(name=f"x={RUN}"))),
+    ("name_with_annotation", UnsafeError, edited(PROGRAM, lambda d: graph(d)["inputs"][-1]["as_tensor"].update(name="x:a"))),
     ("name_with_newline", UnsafeError, edited(PROGRAM, lambda d: linear(d).update(name=f"x\n{RUN}\n"))),
     ("argument_name_with_code", UnsafeError, edited(PROGRAM, lambda d: d["graph_module"]["module_call_graph"][0]["signature"].update(forward_arg_names=[f"x={RUN}"]))),
     ("guards", None, edited(PROGRAM, lambda d: d.update(guards_code=[RUN]))),

@@ -50,9 +50,7 @@ def _nested_external(folder: Path) -> Path:
     proto = onnx.ModelProto.FromString(path.read_bytes())
     hidden = helper.make_node("Constant", [], ["b"], value=proto.graph.initializer[0])
     body = helper.make_function("f", "F", ["a"], ["c"], [hidden, helper.make_node("Add", ["a", "b"], ["c"])], [helper.make_opsetid("", 21)])  # fmt: skip
-    return put(
-        path.parent, model([helper.make_node("F", ["x"], ["y"], domain="f")], [], [body]).SerializeToString()
-    )
+    return put(path.parent, model([helper.make_node("F", ["x"], ["y"], domain="f")], [], [body]).SerializeToString())
 
 
 FILES: Table = [

@@ -31,9 +31,7 @@ def shaped(op: str, shape: tuple[int, ...], *before: str) -> Callable[[], onnx.M
 
 
 def ranged() -> onnx.ModelProto:
-    numbers = [
-        helper.make_tensor(n, TensorProto.FLOAT, [], [v]) for n, v in (("a", 0.0), ("b", 1e12), ("d", 1.0))
-    ]
+    numbers = [helper.make_tensor(n, TensorProto.FLOAT, [], [v]) for n, v in (("a", 0.0), ("b", 1e12), ("d", 1.0))]
     return model(
         [helper.make_node("Range", ["a", "b", "d"], ["c"]), helper.make_node("Add", ["x", "c"], ["y"])],
         numbers,

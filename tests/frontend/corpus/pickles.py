@@ -1,4 +1,3 @@
-# ruff: noqa: E501 -- one line per file reads as a table
 """``torch.save`` files that are more than a state_dict."""
 
 from __future__ import annotations
@@ -49,9 +48,7 @@ class Storage:
 
 class _Pickler(pickle._Pickler):  # type: ignore[name-defined]
     def persistent_id(self, thing: object) -> object:
-        return (
-            ("storage", torch.FloatStorage, "0", "cpu", thing.numel) if isinstance(thing, Storage) else None
-        )
+        return ("storage", torch.FloatStorage, "0", "cpu", thing.numel) if isinstance(thing, Storage) else None
 
 
 def claiming(*args: Any, **options: Any) -> bytes:

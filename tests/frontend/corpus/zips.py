@@ -24,9 +24,7 @@ from tests.frontend.corpus._table import (
 def named(name: str) -> Maker:
     def maker(folder: Path) -> Path:
         entries = list(entries_of(saved({"w": torch.ones(2)})).items())
-        return put(
-            folder, zip_of([*entries, ("archive/XXXX", b"x")]).replace(b"archive/XXXX", name.encode()[:12])
-        )
+        return put(folder, zip_of([*entries, ("archive/XXXX", b"x")]).replace(b"archive/XXXX", name.encode()[:12]))
 
     return maker
 
@@ -65,6 +63,17 @@ def zip_overlap(folder: Path) -> Path:
 
 
 @kind(UnsafeError)
+def zip_quoted_overlap(folder: Path) -> Path:
+    """The first entry's content is the second entry, header and all: the core of a 42.zip."""
+    inner = zip_of({"archive/data.pk2": b"same"})
+    inner = inner[: inner.find(b"PK\x01\x02")]
+    data = bytearray(zip_of([("archive/data.pk1", inner), ("archive/data.pk2", b"same")]))
+    second = data.rfind(b"PK\x01\x02")
+    data[second + 42 : second + 46] = struct.pack("<I", data.find(inner))
+    return put(folder, bytes(data))
+
+
+@kind(UnsafeError)
 def zip_other_name_inside(folder: Path) -> Path:
     data = zip_of({"archive/data.pkl": b"x"})
     return put(folder, data.replace(b"archive/data.pkl", b"archive/data.xyz", 1))
@@ -97,9 +106,7 @@ def zip_encrypted(folder: Path) -> Path:
 
 @kind(FileError)
 def zip_wrong_checksum(folder: Path) -> Path:
-    return put(
-        folder, saved({"w": torch.full((4,), 1.5)}).replace(struct.pack("<f", 1.5), struct.pack("<f", 2.5))
-    )
+    return put(folder, saved({"w": torch.full((4,), 1.5)}).replace(struct.pack("<f", 1.5), struct.pack("<f", 2.5)))
 
 
 @kind(FileError)
