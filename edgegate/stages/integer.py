@@ -1,0 +1,168 @@
+"""What must hold once a model is integer: every op is in the table, nothing is float, no accumulator overflows.
+
+Differential tests cannot see an int32 overflow, because every engine wraps the same way; so it is proved, by
+interval analysis over the stored weights themselves, for any order of summation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgegate.errors import CompileError, Problem
+from edgegate.graph import array, attribute, shape, where
+from edgegate.ops import OPS, Bound, Interval
+from edgegate.ops.matmul import product_bounds
+from edgegate.ops.sum import sum_bounds
+
+EDGE_IN, EDGE_OUT = "QuantizeLinear", "DequantizeLinear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What the overflow analysis proved.
+
+    Attributes:
+        accumulators: (node name, least, greatest, bits) of every accumulator, in graph order.
+        rescales: How many rescales were shown to lie in their domain.
+        values: The interval of every value of the graph, by name.
+    """
+
+    accumulators: tuple[tuple[str, int, int, int], ...]
+    rescales: int
+    values: dict[str, tuple[int, int]]
+
+    def summary(self) -> str:
+        """One line for people."""
+        widest = max((max(-low, high) for _, low, high, bits in self.accumulators if bits <= 32), default=0)
+        return (
+            f"{len(self.accumulators)} accumulators bounded (widest uses {widest.bit_length() + 1} of 32 bits), "
+            f"{self.rescales} rescales in their domain, no float op"
+        )
+
+
+def integer(model: ir.Model) -> None:
+    """Stage check: raise CompileError, with every problem found, unless :func:`prove` succeeds."""
+    prove(model)
+
+
+def prove(model: ir.Model) -> Proof:
+    """Prove that the integer model is integer and cannot overflow.
+
+    Raises:
+        CompileError: With one problem per node that has no row in the table, that touches a float value, or
+            whose accumulator or rescale cannot be shown to stay in its domain.
+    """
+    problems = [p for node in model.graph if (p := _foreign(node)) is not None]
+    if problems:
+        raise CompileError.of(problems)
+    known: dict[ir.Value, Interval] = {v: Interval.of(v.const_value.numpy()) for v in _constants(model)}
+    known |= {v: _whole(v) for v in model.graph.inputs if _is_integer(v)}
+    accumulators: list[tuple[str, int, int, int]] = []
+    rescales = 0
+    for node in model.graph:
+        try:
+            bound = _bound(node, known)
+        except OverflowError as e:
+            fix = "keep its input in int16, or split the sum" if "accumulator" in str(e) else "check the scheme"
+            problems.append(Problem(where=where(node), what=str(e), fix=fix))
+            bound = Bound(output=_whole(node.outputs[0]))
+        if bound.accumulator is not None:
+            accumulators.append((node.name or "?", bound.accumulator.low, bound.accumulator.high, bound.bits))
+        rescales += any(name == "multiplier" for name in _inputs_of(node))
+        known |= {v: bound.output for v in node.outputs}
+    if problems:
+        raise CompileError.of(problems)
+    values = {v.name: (i.low, i.high) for v, i in known.items() if v.name and v.producer() is not None}
+    return Proof(accumulators=tuple(accumulators), rescales=rescales, values=values)
+
+
+def _constants(model: ir.Model) -> list[Any]:
+    values = model.graph.initializers.values()
+    return [v for v in values if v.const_value is not None and v.const_value.numpy().dtype.kind in "iub"]
+
+
+def _inputs_of(node: ir.Node) -> tuple[str, ...]:
+    """Names of the op's inputs that a rescale is known by."""
+    return ("multiplier",) if node.op_type in ("Rescale", "GatedProduct") and node.domain else ()
+
+
+def _is_integer(value: ir.Value) -> bool:
+    return value.dtype is not None and value.dtype.numpy().kind in "iub"
+
+
+def _is_edge(node: ir.Node) -> bool:
+    return node.domain == "" and node.op_type in (EDGE_IN, EDGE_OUT)
+
+
+def _foreign(node: ir.Node) -> Problem | None:
+    """Why the node has no place in an integer model, or None."""
+    if _is_edge(node):
+        side = node.inputs[0] if node.op_type == EDGE_IN else node.outputs[0]
+        outside = side is not None and (side.is_graph_input() or side.is_graph_output())
+        if outside:
+            return None
+        return Problem(
+            where=where(node), what="converts inside the graph", fix="only graph inputs and outputs may be float"
+        )
+    if (node.domain, node.op_type) not in OPS:
+        return Problem(
+            where=where(node), what="is not in the integer op table", fix="see `edgegate targets` for what is"
+        )
+    floats = [v.name for v in (*node.inputs, *node.outputs) if v is not None and not _is_integer(v)]
+    if floats:
+        return Problem(
+            where=where(node), what=f"touches float values {', '.join(map(str, floats))}", fix="report this bug"
+        )
+    return None
+
+
+def _whole(value: ir.Value) -> Interval:
+    """All that the value's type can hold; the edge to float has no interval."""
+    return (
+        Interval.of_dtype(value.dtype.numpy())
+        if value.dtype is not None and _is_integer(value)
+        else Interval(low=0, high=0)
+    )
+
+
+def _bound(node: ir.Node, known: dict[ir.Value, Interval]) -> Bound:
+    """The bound of one node from those of its inputs."""
+    if _is_edge(node):
+        return Bound(output=_whole(node.outputs[0]))
+    inputs = [known[v] for v in node.inputs if v is not None]
+    attributes = {name: attribute(node, name) for name in node.attributes}
+    if node.domain and node.op_type == "Sum":
+        dims = shape(_first(node))
+        count = prod(dims[a] for a in attributes["axes"])
+        return sum_bounds(inputs[0].shifted(-attributes["input_zero_point"]), count)
+    if node.domain and node.op_type == "MatMul" and array(node.inputs[1]) is None:
+        a, b = inputs[0].shifted(-attributes["a_zero_point"]), inputs[1].shifted(-attributes["b_zero_point"])
+        return product_bounds(a, b, inputs[2], shape(_first(node))[-1])
+    bound = OPS[node.domain, node.op_type].bounds(*inputs, **attributes)
+    return _in_type(bound, node)
+
+
+def _first(node: ir.Node) -> ir.Value:
+    value = node.inputs[0]
+    assert value is not None, "the first input is never optional"
+    return value
+
+
+def _in_type(bound: Bound, node: ir.Node) -> Bound:
+    """OverflowError unless the output's type holds its interval."""
+    for value in node.outputs:
+        assert value.dtype is not None, "every value of an integer model has a type"
+        kind = value.dtype.numpy()
+        if kind == np.bool_:
+            continue
+        whole = Interval.of_dtype(kind)
+        if bound.output.low < whole.low or bound.output.high > whole.high:
+            raise OverflowError(
+                f"the result reaches [{bound.output.low}, {bound.output.high}], which {kind} cannot hold"
+            )
+    return bound

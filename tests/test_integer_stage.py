@@ -1,0 +1,60 @@
+"""The overflow proof: it accepts what fits, refuses what does not, and its bounds are reached by real inputs."""
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from edgegate import interpreter
+from edgegate.errors import CompileError
+from edgegate.stages.integer import prove
+
+
+def matmul(depth: int, weight: int, bias: int = 0) -> ir.Model:
+    """x[1, depth] int8 times a constant column."""
+    model = ir.from_onnx_text(
+        f"""<ir_version: 10, opset_import: ["" : 21, "edgegate" : 1]>
+        g (int8[1, {depth}] x) => (int32[1, 1] y)
+        <int8[{depth}, 1] w = {{{", ".join([str(weight)] * depth)}}}, int32[1] b = {{{bias}}}>
+        {{ y = edgegate.MatMul <a_zero_point: int = 0, b_zero_point: int = 0> (x, w, b) }}"""
+    )
+    return model
+
+
+def test_bound_is_reached() -> None:
+    """The bound is tight: the worst input attains it."""
+    model = matmul(1000, -127, 55)
+    proof = prove(model)
+    _, low, high, bits = proof.accumulators[0]
+    worst = interpreter.run(model, {"x": np.full((1, 1000), -128, np.int8)})["y"]
+    assert (high, bits) == (int(worst[0, 0]), 32)
+    assert proof.values["y"][0] == 55 - 127 * 127 * 1000
+    assert low == -127 * 127 * 1000
+
+
+def test_one_past_int32_is_refused() -> None:
+    """2**31 - 1 is accepted and 2**31 is not."""
+    fits = 2**31 - 1 - 127 * 128 * 1000
+    prove(matmul(1000, -127, fits))
+    with pytest.raises(CompileError, match=r"accumulator reaches .*2147483648.* int32 cannot hold"):
+        prove(matmul(1000, -127, fits + 1))
+
+
+def test_every_foreign_node_is_listed() -> None:
+    model = ir.from_onnx_text(
+        """<ir_version: 10, opset_import: ["" : 21]>
+        g (float[4] x) => (float[4] z) { y = Sigmoid (x)  z = Softplus (y) }"""
+    )
+    with pytest.raises(CompileError) as caught:
+        prove(model)
+    assert [p.what for p in caught.value.problems] == ["is not in the integer op table"] * 2
+
+
+def test_rescale_outside_its_domain_is_refused() -> None:
+    """A shift of 20 admits values below 2**19 only."""
+    text = """<ir_version: 10, opset_import: ["" : 21, "edgegate" : 1]>
+        g (int32[4] x) => (int8[4] y) <int32[1] m = {{1073741824}}, int32[1] s = {{{shift}}}>
+        {{ y = edgegate.Rescale <input_zero_point: int = 0, output_zero_point: int = 0, low: int = -128,
+            high: int = 127, to: int = 3> (x, m, s) }}"""
+    assert prove(ir.from_onnx_text(text.format(shift=32))).rescales == 1
+    with pytest.raises(CompileError, match="rescaled with shift 31"):
+        prove(ir.from_onnx_text(text.format(shift=31)))
