@@ -1,0 +1,56 @@
+"""The passes, in the order they run. Read from top to bottom; each is one file."""
+
+from edgegate.passes._pipeline import Pass, run
+from edgegate.passes.absorb_pad import absorb_pad
+from edgegate.passes.divide_by_constant import divide_by_constant
+from edgegate.passes.drop_identities import drop_identities
+from edgegate.passes.drop_unused import drop_unused
+from edgegate.passes.explicit_axes import explicit_axes
+from edgegate.passes.explicit_resize import explicit_resize
+from edgegate.passes.explicit_shapes import explicit_shapes
+from edgegate.passes.explicit_windows import explicit_windows
+from edgegate.passes.fold_affine import fold_affine
+from edgegate.passes.fold_constants import fold_constants
+from edgegate.passes.global_pools import global_pools
+from edgegate.passes.lift_constants import lift_constants
+from edgegate.passes.merge_convex import merge_convex
+from edgegate.passes.merge_duplicates import merge_duplicates
+from edgegate.passes.name_gates import name_gates
+from edgegate.passes.name_unary import name_unary
+from edgegate.passes.skip_expand import skip_expand
+from edgegate.passes.to_affine import to_affine
+from edgegate.passes.to_linear import to_linear
+from edgegate.passes.trim_conv import trim_conv
+
+__all__ = ["FLOAT", "Pass", "run"]
+
+FLOAT: tuple[Pass, ...] = (
+    # One way to write everything: later passes need not know the others.
+    lift_constants,
+    fold_constants,  # transposed weights, computed shapes: nothing below looks behind a constant
+    drop_identities,
+    merge_duplicates,
+    explicit_axes,
+    explicit_windows,
+    explicit_resize,
+    explicit_shapes,
+    drop_identities,  # again: reshapes to the same shape have shown themselves
+    skip_expand,
+    global_pools,  # after explicit_windows, which tells how an AveragePool pads
+    # Layers: all that belongs to a convolution or a matrix goes into it.
+    absorb_pad,
+    trim_conv,  # after absorb_pad, so that a cut sees all the pads
+    to_linear,
+    # Arithmetic with constants.
+    divide_by_constant,
+    merge_convex,  # while 1 - t is still visible
+    to_affine,
+    name_unary,  # before any folding: x * relu6(x + 3) / 6 must not lose its 3 to the layer before it
+    fold_affine,
+    # What the model is about.
+    name_gates,  # after name_unary: x * sigmoid(x) is no gate
+    drop_unused,
+)
+"""From the frontend's graph to the normal form that quantization and ``to_integer`` see."""
+
+# INTEGER and to_integer go here.

@@ -1,0 +1,82 @@
+"""What the factors of a product are made from."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from edgegate.graph import DOMAIN, array
+from edgegate.passes._functions import UNARY
+
+MOVES = ("Reshape", "Transpose", "Resize", "Expand", "Slice", "Split", "Gather", "Pad")
+"""Ops that hand values on in another place."""
+NORMS = ("LayerNormalization", "RMSNormalization", "GroupNormalization", "InstanceNormalization")
+_LOCAL = (*MOVES, *NORMS, "Relu", "Clip", "Add", "Sub", "Max", "Min", "Concat")
+"""Ops that do not end the search for what a factor is projected from."""
+_DEPTH = 2
+"""Most projections in a row: a linear layer and the depthwise convolution after it."""
+
+
+def is_projection(node: ir.Node) -> bool:
+    """Whether the node multiplies by constant weights and mixes channels or neighbours."""
+    if (node.domain, node.op_type) == (DOMAIN, "Linear"):
+        return True
+    return (node.domain, node.op_type) == ("", "Conv") and array(node.inputs[1]) is not None
+
+
+def projected_from(value: ir.Value) -> set[ir.Value]:
+    """All values that ``value`` is a projection of, through at most two projections and anything local."""
+    found: set[ir.Value] = set()
+    waiting, met = [(value, 0)], {(value, 0)}
+    while waiting:
+        at, depth = waiting.pop()
+        if depth:
+            found.add(at)
+        for step in _steps(at, depth):
+            if step not in met:
+                met.add(step)
+                waiting.append(step)
+    return found
+
+
+def _steps(value: ir.Value, depth: int) -> list[tuple[ir.Value, int]]:
+    """The values that ``value`` is computed from, each with the number of projections up to it."""
+    node = value.producer()
+    if node is None:
+        return []
+    if is_projection(node):
+        return [(v, depth + 1) for v in node.inputs[:1] if v is not None and depth < _DEPTH]
+    local = node.domain == UNARY or (node.domain, node.op_type) == (DOMAIN, "Affine")
+    if local or (node.domain == "" and node.op_type in _LOCAL):
+        return [(v, depth) for v in node.inputs if v is not None and array(v) is None]
+    return []
+
+
+def maker(value: ir.Value) -> ir.Node | None:
+    """The node that computed the numbers of ``value``, looking through moves; None for a graph input."""
+    return _behind(value.producer(), MOVES)
+
+
+def argument(value: ir.Value) -> ir.Value:
+    """``x`` where ``value`` is ``act(x)``, else ``value``."""
+    node = value.producer()
+    if node is None or node.inputs[0] is None:
+        return value
+    is_standard = node.domain == "" and node.op_type in ("Relu", "Clip")
+    return node.inputs[0] if is_standard or node.domain == UNARY else value
+
+
+def mixes_tokens(value: ir.Value) -> bool:
+    """Whether ``value`` was projected along an axis that a Transpose had brought to the end, and back."""
+    node = _behind(value.producer(), ("Relu", "Clip", "Affine", "Reshape"))
+    for wanted in ("Transpose", "Linear"):
+        if node is None or node.op_type != wanted or node.inputs[0] is None:
+            return False
+        node = _behind(node.inputs[0].producer(), ("Affine",))
+    return node is not None and node.op_type == "Transpose"
+
+
+def _behind(node: ir.Node | None, skipped: tuple[str, ...]) -> ir.Node | None:
+    """The first node at or before ``node``, along first inputs, that is none of ``skipped``."""
+    while node is not None and node.domain in ("", DOMAIN) and node.op_type in skipped:
+        node = None if node.inputs[0] is None else node.inputs[0].producer()
+    return node

@@ -1,0 +1,37 @@
+"""The ops that the float passes make: what each means, as an ONNX function.
+
+A model with these nodes runs in ONNX Runtime as it stands.
+"""
+
+from __future__ import annotations
+
+import onnx
+import onnx_ir as ir
+
+from edgegate.graph import DOMAIN
+
+UNARY, GATE = f"{DOMAIN}.unary", f"{DOMAIN}.gate"
+"""Domains of scalar functions (one op per function) and of gates."""
+
+_GATE = "<family, activation, value_activation>(value, gate) => (y) { y = Mul (value, gate) }"
+_BODIES = {
+    (DOMAIN, "Linear"): "(x, weight, bias) => (y) { product = MatMul (x, weight) y = Add (product, bias) }",
+    (DOMAIN, "Affine"): "<axis>(x, scale, bias) => (y) { product = Mul (x, scale) y = Add (product, bias) }",
+    (GATE, "Paired"): _GATE,
+    (GATE, "Reduce"): _GATE,
+    (GATE, "Product"): _GATE,
+}
+
+
+def declare(model: ir.Model, domain: str, name: str) -> None:
+    """Make sure that the model says what ``domain::name`` means; call it before making such a node."""
+    text = _BODIES[domain, name]
+    opset = model.opset_imports[""]
+    header = f'<domain: "{domain}", opset_import: ["" : {opset}]>'
+    add(model, ir.from_proto(onnx.parser.parse_function(f"{header} {name} {text}")))
+
+
+def add(model: ir.Model, function: ir.Function) -> None:
+    """Add ``function`` to the model, with its opset import, unless one of its name is there."""
+    model.opset_imports.setdefault(function.domain, 1)
+    model.functions.setdefault(function.identifier(), function)

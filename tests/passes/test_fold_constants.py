@@ -1,0 +1,40 @@
+import numpy as np
+import onnx_ir as ir
+
+from edgegate.graph import array
+from edgegate.passes.fold_constants import LIMIT, fold_constants
+from edgegate.passes.lift_constants import lift_constants
+from tests.passes.text import HEADER, check, lines, unchanged
+
+
+def test_constants_are_computed():
+    check(
+        fold_constants,
+        """g (float[1,2] x) => (y) <float[3,2] w = {1, 2, 3, 4, 5, 6}> {
+            t = Transpose (w)
+            y = MatMul (x, t)
+        }""",
+        "g (float[1,2] x) => (y) <float[2,3] w = {1, 3, 5, 2, 4, 6}> { y = MatMul (x, w) }",
+    )
+
+
+def test_a_result_above_the_budget_stays():
+    size = 1 << 13
+    unchanged(
+        fold_constants,
+        f"""g (float[1] x) => (y) <float c = {{1}}, int64[2] dims = {{{size}, {size}}}> {{
+            e = Expand (c, dims)
+            m = ReduceMax <keepdims = 0> (e)
+            y = Add (x, m)
+        }}""",
+    )
+    assert size * size > LIMIT
+
+
+def test_constants_become_initializers():
+    model = ir.from_onnx_text(
+        HEADER + "g (float[1] x) => (y) { c = Constant <value = float[1] {2}> () y = Add (x, c) }"
+    )
+    lift_constants(model)
+    assert lines(model) == ["y = ::Add<>(x, float32[2.0])"]
+    np.testing.assert_equal(array(model.graph.initializers["c"]), [2])
