@@ -43,6 +43,6 @@ def quantize_scheme(
         covers = {str(v.name): recipe.input_range for v in model.graph.inputs} if recipe.input_range else {}
         values = execute.run(model, calibration)
     seen = observe(model, values, histograms=plan.histograms(), means=plan.means())
-    scheme = choose(plan, seen, covers)
+    scheme = choose(plan, seen, covers, synthetic=calibration is None)
     source = "synthetic" if calibration is None else "data"
     return replace(scheme, options={**scheme.options, "calibration": source, "batches": seen.runs})

@@ -4,7 +4,8 @@ The rules, in the order in which they apply:
 
 1. Values that integers only pass through share a storage; a value that is only clipped takes the clipped
    one's (:mod:`edgegate.quant.sharing`).
-2. A range per storage: by the recipe's method, and at least what is known without looking.
+2. A range per storage: by the recipe's method, and at least what is known without looking; without data
+   with headroom (:mod:`edgegate.quant.ranges`).
 3. 16 bits where the recipe asks, or where 8 are too noisy and every reader has a 16-bit form; a gate
    follows the value it multiplies.
 4. Gates within [0, 1] or [-1, 1] have fixed powers of two (:mod:`edgegate.quant.gates`).
@@ -27,16 +28,15 @@ import onnx_ir as ir
 from edgegate.graph import LAYER, array, attribute
 from edgegate.quant import gates
 from edgegate.quant.bias_correction import corrections
-from edgegate.quant.histogram import Histogram, best, fit
+from edgegate.quant.histogram import Histogram, fit
 from edgegate.quant.observe import Observation
+from edgegate.quant.ranges import Range, cut, measured, synthesised, union
 from edgegate.quant.recipe import Recipe
-from edgegate.quant.scalar_ops import scalar_function
 from edgegate.quant.scheme import Scheme
-from edgegate.quant.sharing import CLIPS, GATE, JOINS, UNARY, Groups, activations, is_float, is_move
+from edgegate.quant.sharing import GATE, JOINS, UNARY, Groups, activations, is_float, is_move
 from edgegate.quant.storage import Storage
 from edgegate.quant.weights import Layer, choose_weights, layers, live_channels
 
-Range = tuple[float, float]
 JOIN_LOSS = 2.0
 """A storage shared by a Concat may be so many times wider than each input needs: one bit."""
 WIDE_OPS = frozenset({
@@ -70,13 +70,14 @@ class Plan:
         return {layer.source: layer.channel_axis for layer in wanted}
 
 
-def choose(plan: Plan, seen: Observation, covers: Mapping[str, Range]) -> Scheme:
+def choose(plan: Plan, seen: Observation, covers: Mapping[str, Range], *, synthetic: bool = False) -> Scheme:
     """The Scheme.
 
     Args:
         plan: Of the model.
         seen: What ``plan`` asked for.
         covers: Least ranges known without looking, by value name.
+        synthetic: Whether what was seen is a synthetic run.
 
     Raises:
         ValueError: A pattern of the recipe matches nothing.
@@ -84,7 +85,10 @@ def choose(plan: Plan, seen: Observation, covers: Mapping[str, Range]) -> Scheme
     histograms = {**seen.histograms, **_constants(plan)}
     kinds = {str(n.outputs[0].name): n for n in plan.model.graph if gates.kind(plan.model, n)}
     wide = _wide(plan, histograms, kinds)
-    ranges = _ranges(plan, histograms, covers, wide)
+    if synthetic:
+        ranges = synthesised(plan.model, plan.groups, histograms, covers)
+    else:
+        ranges = measured(plan.model, plan.groups, histograms, wide, plan.recipe, covers)
     fixed = {name: s for name, node in kinds.items() if (s := _fixed(plan, node, ranges, wide)) is not None}
     _share(plan, ranges, wide, fixed)
     values = {}
@@ -117,7 +121,7 @@ def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, i
     if recipe.int16_below is not None:
         members, narrow = groups.members(), _read_narrow(plan.model)
         for name in set(groups.owners()) - wide - set(kinds):
-            noisy = histograms[name].noise(fit(*_range(histograms[name], recipe, "int8"), "int8"))
+            noisy = histograms[name].noise(fit(*cut(histograms[name], recipe, "int8"), "int8"))
             if noisy < recipe.int16_below and narrow.isdisjoint(members[name]):
                 wide.add(name)
     for node in plan.model.graph:
@@ -153,45 +157,6 @@ def _reads_wide(node: ir.Node) -> bool:
     return (node.domain, node.op_type) in WIDE_OPS or node.domain in (GATE, UNARY) or is_move(node)
 
 
-def _range(histogram: Histogram, recipe: Recipe, dtype: str) -> Range:
-    if recipe.method == "minmax" or dtype == "int16":  # 16 bits have room for everything
-        return histogram.low, histogram.high
-    if recipe.method == "percentile":
-        return histogram.percentile(recipe.percentile)
-    return best(histogram, dtype)
-
-
-def _ranges(
-    plan: Plan, histograms: Mapping[str, Histogram], covers: Mapping[str, Range], wide: set[str]
-) -> dict[str, Range]:
-    """The range of every owner."""
-    least = _through_clips(plan.model, covers)
-    result = {}
-    for name in plan.groups.owners():
-        low, high = _range(histograms[name], plan.recipe, "int16" if name in wide else "int8")
-        known = least.get(name, (low, high))
-        result[name] = min(low, known[0]), max(high, known[1])
-    for node in plan.model.graph:
-        padding = array(node.inputs[2]) if node.op_type == "Pad" and len(node.inputs) > 2 else None
-        if padding is not None and is_float(node.outputs[0]) and np.isfinite(padding).all():
-            owner = plan.groups.owner(str(node.outputs[0].name))
-            low, high = result[owner]
-            result[owner] = min(low, float(padding.min())), max(high, float(padding.max()))
-    return result
-
-
-def _through_clips(model: ir.Model, covers: Mapping[str, Range]) -> dict[str, Range]:
-    """``covers``, and for each value that is a clipped one of them, the clipped range."""
-    result = dict(covers)
-    for node in model.graph:
-        source = node.inputs[0] if node.inputs else None
-        clip = scalar_function(model, node) if node.op_type in CLIPS and node.domain == "" else None
-        if clip is not None and source is not None and source.name in result:
-            low, high = clip(np.array(result[source.name]))
-            result[str(node.outputs[0].name)] = float(low), float(high)
-    return result
-
-
 def _fixed(plan: Plan, node: ir.Node, ranges: Mapping[str, Range], wide: set[str]) -> Storage | None:
     name = str(node.outputs[0].name)
     if plan.groups.owner(name) != name:
@@ -217,7 +182,7 @@ def _share(plan: Plan, ranges: dict[str, Range], wide: set[str], fixed: dict[str
             output = groups.owner(output)
             if source == output or {source, output} & set(fixed) or (source in wide) != (output in wide):
                 continue
-            merged = min(ranges[source][0], ranges[output][0]), max(ranges[source][1], ranges[output][1])
+            merged = union(ranges[source], ranges[output])
             least = min(narrowest[source], narrowest[output])
             if _width(merged) <= JOIN_LOSS * least:
                 groups.join(source, output)

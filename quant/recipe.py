@@ -17,7 +17,8 @@ class Recipe:
 
     Attributes:
         method: "minmax" keeps everything seen, "percentile" cuts both tails, "mse" takes the range with the
-            least squared error of storing what was seen.
+            least squared error of storing what was seen. Without calibration data nothing is cut: synthetic
+            inputs say too little of the tails.
         percentile: Share of the values kept by "percentile", in per cent, in (50, 100].
         activation_bits: 8, or 16 for every activation.
         int16: Patterns (fnmatch) of layer or value names stored in 16 bits; each must match something.
