@@ -32,6 +32,7 @@ def test_headroom_is_for_what_is_not_known() -> None:
 def test_headroom_does_not_shrink_a_range_on_one_side() -> None:
     text = "g (float[1,2] x) => (float[1,2] y) { y = Neg (x) }"
     assert synthetic(text, {"x": (0.0, 1.0)}, x=(0, 1), y=(2, 4))["y"] == (2, 6)
+    assert synthetic(text, {"x": (0.0, 1.0)}, x=(0, 1), y=(-4, -2))["y"] == (-6, -2)
 
 
 def test_a_function_reaches_no_further_than_over_its_input() -> None:
