@@ -2,7 +2,11 @@
 
 A value's *base* is the value that all of it is computed from, elementwise: ``x`` for ``x * sigmoid(x)``.
 Values with a base may be read inside such a part only, or *end* one: something else reads them, too.
-Between an end and its *root*, the nearest value that stays and dominates it, lies a chain.
+Between an end and its *root*, a value that stays and dominates it, lies a chain.
+
+The root is not just the nearest such value: ``sqrt(1 - a**2)`` of ``a = exp(x)`` is computed from x, even
+if ``a`` stays, because near 1 a rounded ``a`` no longer knows ``1 - a``. Two values are good enough to
+start from: one that was clipped (its numbers are those before), and one that is only scaled and shifted.
 
 Source: dominators as in Cooper, Harvey, Kennedy, "A Simple, Fast Dominance Algorithm", 2001; the graph
 has no cycles, so one sweep in topological order finds them.
@@ -18,6 +22,8 @@ from onnx_ir import Node, Value
 
 from edgegate.graph import array, shape
 from edgegate.quant.scalar_ops import SCALAR_OPS
+
+_CLIPS = ("Relu", "Clip")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +57,7 @@ def chains(model: ir.Model) -> list[Chain]:
         above = _common([doms.get(v, (v,)) for v in activations(node)])
         doms[value] = (value, *above) if value in ends else above
         if value in ends:
-            found.append(Chain(root=above[0], nodes=tuple(_between(above[0], node, made))))
+            found.append(next(c for v in above if (c := _chain(v, node, made)) is not None))
     return found
 
 
@@ -99,7 +105,18 @@ def _common(lists: Sequence[tuple[Value, ...]]) -> tuple[Value, ...]:
     return tuple(v for v in first if all(v in other for other in others))
 
 
-def _between(root: Value, last: Node, made: dict[Value, Node]) -> list[Node]:
+def _chain(root: Value, last: Node, made: dict[Value, Node]) -> Chain | None:
+    """The chain from ``root`` to ``last``, or None if it should start further back."""
+    nodes = _between(root, last, made)
+    is_exact = root not in made or made[root].op_type in _CLIPS
+    return Chain(root=root, nodes=nodes) if is_exact or all(map(_is_line, nodes)) else None
+
+
+def _is_line(node: Node) -> bool:
+    return node.op_type in ("Add", "Sub", "Mul", "Neg") and len(activations(node)) == 1
+
+
+def _between(root: Value, last: Node, made: dict[Value, Node]) -> tuple[Node, ...]:
     """The nodes on the ways from ``root`` to ``last``, in topological order."""
     needed, waiting = {last.outputs[0]}, [last]
     while waiting:
@@ -107,4 +124,4 @@ def _between(root: Value, last: Node, made: dict[Value, Node]) -> list[Node]:
             if value is not root and value not in needed:
                 needed.add(value)
                 waiting.append(made[value])
-    return [node for value, node in made.items() if value in needed]
+    return tuple(node for value, node in made.items() if value in needed)

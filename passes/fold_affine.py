@@ -16,14 +16,12 @@ def fold_affine(model: ir.Model) -> None:
     """Fold each ``edgegate.Affine`` into the Conv, Linear or Affine before it, if nothing else reads that.
 
     So batch norms vanish. The node that stays carries the moments of its output (``edgegate.norm``): the
-    folded norm's own, or its former ones scaled along. An Affine that stays loses them.
+    folded norm's own, or its former ones scaled along.
     """
     for node in matches(model, "Affine", domain=DOMAIN):
         layer = before(node)
         if layer is not None:
             _fold(model, node, layer)
-    for node in matches(model, "Affine", domain=DOMAIN):
-        node.metadata_props.pop(NORM, None)
 
 
 def before(node: ir.Node) -> ir.Node | None:

@@ -26,7 +26,7 @@ def name_unary(model: ir.Model) -> None:
 
     ``x * sigmoid(x)`` becomes ``edgegate.unary::SiLU(x)``: an ONNX function holds the formula, constants
     inside, and the op is named after the activation that it equals, or ``Scalar_<n>``. Equal functions
-    share one op. Values that something else reads stay: functions end and start there.
+    share one op. Values that something else reads stay.
 
     What only clips becomes Relu or Clip, and those two, standing alone, are left as they are: the op before
     them clips for nothing. A line ``a * x + b`` of what a layer makes for it alone becomes an Affine,

@@ -39,19 +39,35 @@ def test_unknown_functions_get_numbers_and_equal_ones_share():
     assert [f.name for f in model.functions.values()] == ["Scalar_1", "Scalar_2"]
 
 
-def test_what_something_else_reads_ends_a_function_and_starts_the_next():
+def test_a_clipped_or_scaled_value_that_stays_starts_the_next_function():
     check(
         name_unary,
-        """g (float[2,2] x) => (y, m) <float one = {1}> {
+        """g (float[2,2] x) => (y, z, r, t) <float one = {1}> {
+            r = Relu (x)
+            y = Sigmoid (r)
+            t = Tanh (x)
+            z = Sub (one, t)
+        }""",
+        """g (float[2,2] x) => (y, z, r, t) {
+            r = Relu (x)
+            y = edgegate.unary.Sigmoid (r)
+            t = edgegate.unary.Tanh (x)
+            z = edgegate.unary.Scalar_1 (t)
+        }""",
+    )
+
+
+def test_a_bent_value_that_stays_is_not_rounded_twice():
+    check(
+        name_unary,
+        """g (float[2,2] x) => (y, b) <float one = {1}> {
             a = Exp (x)
             b = Add (a, one)
-            m = Softmax (b)
             y = Log (b)
         }""",
-        """g (float[2,2] x) => (y, m) {
+        """g (float[2,2] x) => (y, b) {
             b = edgegate.unary.Scalar_1 (x)
-            m = Softmax (b)
-            y = edgegate.unary.Log (b)
+            y = edgegate.unary.Softplus (x)
         }""",
     )
 
