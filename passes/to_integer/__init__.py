@@ -1,0 +1,121 @@
+"""From the float graph and a Scheme to the integer graph: the last place that sees a float scale.
+
+Every float node has one rule; a node without one, or whose rule refuses it, is reported with all the others
+at once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from edgegate.graph import DOMAIN
+from edgegate.ops import OWN
+from edgegate.passes._pipeline import Pass
+from edgegate.passes.to_integer import elements, layers, moves, windows
+from edgegate.passes.to_integer._lowering import Lowering, Rule, Stored, lower_all
+from edgegate.passes.to_integer._scaling import dtype_of
+from edgegate.quant.scheme import Scheme
+from edgegate.quant.storage import Storage
+
+RULES: dict[tuple[str, str], Rule] = {
+    ("", "Conv"): layers.conv,
+    (DOMAIN, "Linear"): layers.linear,
+    ("", "MatMul"): layers.matmul,
+    (DOMAIN, "Affine"): layers.affine,
+    ("", "Add"): elements.add,
+    ("", "Sub"): elements.add,
+    ("", "Mul"): elements.gate,
+    ("", "Max"): elements.extremum,
+    ("", "Min"): elements.extremum,
+    ("", "Relu"): elements.clip,
+    ("", "Clip"): elements.clip,
+    ("", "ReduceMean"): windows.reduce_mean,
+    ("", "ReduceSum"): windows.reduce_mean,
+    ("", "AveragePool"): windows.average_pool,
+    ("", "MaxPool"): windows.max_pool,
+    ("", "Resize"): windows.resize,
+    ("", "Reshape"): moves.reshape,
+    ("", "Transpose"): moves.transpose,
+    ("", "Concat"): moves.concat,
+    ("", "Split"): moves.split,
+    ("", "Gather"): moves.gather,
+}
+"""How each float op becomes integer, by (domain, op type)."""
+BY_DOMAIN: dict[str, Rule] = {"edgegate.unary": elements.unary, "edgegate.gate": elements.gate}
+"""The families whose op types are open."""
+
+
+def to_integer(scheme: Scheme) -> Pass:
+    """The pass that stores every value of a float model as ``scheme`` says.
+
+    Graph inputs and outputs stay float32 and keep their names and shapes: a QuantizeLinear follows each
+    input, a DequantizeLinear makes each output.
+    """
+
+    def apply(model: ir.Model) -> None:
+        old = list(model.graph.initializers.values())
+        taken = {str(v.name) for v in (*model.graph.inputs, *model.graph.outputs, *old)}
+        lowering = Lowering(model=model, scheme=scheme, names=taken)
+        for value in model.graph.inputs:
+            _enter(lowering, value)
+        lower_all(lowering, RULES, BY_DOMAIN)
+        outputs = [_leave(lowering, value) for value in model.graph.outputs]
+        _swap(model, lowering, outputs, old)
+
+    apply.__name__ = "to_integer"
+    return apply
+
+
+def _edge(lowering: Lowering, name: str, storage: Storage) -> list[ir.Value]:
+    """The scale and zero point of a float edge."""
+    scale = lowering.constant(f"{name}.scale", np.array(storage.scale, np.float32))
+    return [scale, lowering.constant(f"{name}.zero_point", np.array(storage.zero_point, storage.dtype))]
+
+
+def _enter(lowering: Lowering, value: ir.Value) -> None:
+    storage, name = lowering.storage(value), str(value.name)
+    assert value.shape is not None, "inputs have static shapes"
+    dims = [int(str(d)) for d in value.shape]
+    stored = lowering.emit(
+        "QuantizeLinear", [value, *_edge(lowering, name, storage)], f"{name}.stored", dtype_of(storage), dims,
+        domain="",
+    )  # fmt: skip
+    lowering.keep(value, Stored(value=stored, storage=storage, order=tuple(range(len(dims)))))
+
+
+def _leave(lowering: Lowering, value: ir.Value) -> ir.Value:
+    assert value.shape is not None, "outputs have static shapes"
+    found = lowering.stored(value, tuple(range(len(value.shape))))
+    name = str(value.name)
+    lowering.names.discard(name)
+    return lowering.emit(
+        "DequantizeLinear", [found.value, *_edge(lowering, name, found.storage)], name, ir.DataType.FLOAT, found.dims,
+        domain="",
+    )  # fmt: skip
+
+
+def _swap(model: ir.Model, lowering: Lowering, outputs: list[ir.Value], old: list[ir.Value]) -> None:
+    """Put the integer nodes in the place of the float ones."""
+    graph = model.graph
+    float_nodes = list(graph)
+    graph.outputs.clear()
+    graph.outputs.extend(outputs)
+    graph.remove(float_nodes, safe=True)
+    for value in old:
+        if not value.uses():
+            del graph.initializers[str(value.name)]
+    graph.extend(lowering.nodes)
+    model.functions.clear()
+    for op in OWN:
+        assert op.body is not None, "ops of the project's domain have a body"
+        function = ir.serde.deserialize_function(_parse(op.body))
+        model.functions[function.identifier()] = function
+    graph.opset_imports.clear()
+    graph.opset_imports.update({"": 21, DOMAIN: 1})
+
+
+def _parse(body: str) -> object:
+    from onnx import parser
+
+    return parser.parse_function(body)

@@ -1,0 +1,188 @@
+"""What the lowerings share: how each float value is stored, in which order of axes, and how to emit a node.
+
+Values are stored channels last without a layout pass: every stored value remembers, as a permutation, which
+float axis each of its axes is. A Transpose of the float graph then costs nothing; one is emitted only where
+an op needs an order that its input does not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgegate.errors import CompileError, Problem
+from edgegate.graph import DOMAIN, LAYER, SOURCE, Array, array, where
+from edgegate.quant.scheme import Scheme
+from edgegate.quant.storage import Storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A float value as the integer graph has it.
+
+    Attributes:
+        value: The integer value; its shape is in stored order.
+        storage: Scale, zero point and type.
+        order: ``order[i]`` is the float axis that stored axis ``i`` is.
+    """
+
+    value: ir.Value
+    storage: Storage
+    order: tuple[int, ...]
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """The shape in stored order."""
+        assert self.value.shape is not None, "stored values have static shapes"
+        return tuple(int(str(d)) for d in self.value.shape)
+
+    def axis(self, float_axis: int) -> int:
+        """The stored axis of a float axis, which may count from the end."""
+        return self.order.index(float_axis % len(self.order))
+
+
+class NotLowerable(Exception):
+    """This node cannot become integer; says why and what to do."""
+
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(what)
+        self.what, self.fix = what, fix
+
+
+Rule = Callable[["Lowering", ir.Node], None]
+"""Lowers one float node: reads its inputs by ``stored`` and declares its outputs by ``keep``."""
+
+
+@dataclass(kw_only=True)
+class Lowering:
+    """The integer graph under construction.
+
+    Attributes:
+        model: The float model; constants are registered in its graph.
+        scheme: How to store each value.
+        known: Float value -> stored value.
+        nodes: The integer nodes so far, in order.
+    """
+
+    model: ir.Model
+    scheme: Scheme
+    known: dict[ir.Value, Stored] = field(default_factory=dict)
+    nodes: list[ir.Node] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    anchor: ir.Node | None = None
+
+    def storage(self, value: ir.Value) -> Storage:
+        """How the scheme stores ``value``; NotLowerable if it does not say."""
+        found = self.scheme.values.get(str(value.name))
+        if found is None:
+            raise NotLowerable(f"the scheme does not say how {value.name} is stored", "quantize this model again")
+        return found
+
+    def stored(self, value: ir.Value | None, order: Sequence[int] | None = None) -> Stored:
+        """The stored form of a float value, with its axes in ``order`` if one is given."""
+        assert value is not None, "a data input is never optional"
+        if value not in self.known and (data := array(value)) is not None:
+            storage = self.storage(value)
+            constant = self.constant(str(value.name), storage.quantize(data))
+            self.known[value] = Stored(value=constant, storage=storage, order=tuple(range(data.ndim)))
+        found = self.known[value]
+        return found if order is None or tuple(order) == found.order else self.reorder(found, tuple(order))
+
+    def reorder(self, x: Stored, order: tuple[int, ...]) -> Stored:
+        """``x`` with its axes in ``order``: a Reshape if only axes of size one move, else a Transpose."""
+        permutation = [x.order.index(a) for a in order]
+        dims = tuple(x.dims[p] for p in permutation)
+        dtype = x.value.dtype
+        assert dtype is not None, "stored values have a type"
+        name = f"{x.value.name}.{'nhwc'[: len(order)] if order[-1] == 1 else 'nchw'[: len(order)]}"
+        moving = [p for p in permutation if x.dims[p] > 1]
+        if moving == sorted(moving):
+            value = self.emit(
+                "Reshape", [x.value, self.ints("dims", dims)], name, dtype, dims, {"allowzero": 0}, domain=""
+            )
+        else:
+            value = self.emit("Transpose", [x.value], name, dtype, dims, {"perm": permutation}, domain="")
+        return replace(x, value=value, order=order)
+
+    def emit(
+        self, op_type: str, inputs: Sequence[ir.Value], name: str, dtype: ir.DataType, dims: Sequence[int],
+        attributes: dict[str, Any] | None = None, *, domain: str = DOMAIN,
+    ) -> ir.Value:  # fmt: skip
+        """Append a node called ``name`` (made unique) with one output of that name."""
+        return self.emit_many(op_type, inputs, [(name, dtype, dims)], attributes, domain=domain)[0]
+
+    def emit_many(
+        self, op_type: str, inputs: Sequence[ir.Value],
+        outputs: Sequence[tuple[str, ir.DataType, Sequence[int]]], attributes: dict[str, Any] | None = None, *,
+        domain: str = DOMAIN,
+    ) -> list[ir.Value]:  # fmt: skip
+        """Append a node with several outputs, each a (name, type, shape)."""
+        values = [ir.Value(name=self.unique(n), shape=ir.Shape(d), type=ir.TensorType(t)) for n, t, d in outputs]
+        kept = {} if self.anchor is None else self.anchor.metadata_props
+        metadata = {k: kept[k] for k in (LAYER, SOURCE) if k in kept}
+        node = ir.node(
+            op_type, list(inputs), attributes or {}, domain=domain, outputs=values, name=values[0].name,
+            metadata_props=metadata,
+        )  # fmt: skip
+        self.nodes.append(node)
+        return values
+
+    def unique(self, name: str) -> str:
+        """``name``, with a number if it is taken."""
+        candidate, n = name, 0
+        while candidate in self.names:
+            n += 1
+            candidate = f"{name}_{n}"
+        self.names.add(candidate)
+        return candidate
+
+    def constant(self, name: str, data: Array) -> ir.Value:
+        """A new initializer of the integer graph."""
+        unique = self.unique(name)
+        value = ir.Value(
+            name=unique, const_value=ir.tensor(np.ascontiguousarray(data).reshape(data.shape), name=unique)
+        )
+        value.shape, value.dtype = ir.Shape(data.shape), ir.DataType.from_numpy(data.dtype)
+        self.model.graph.register_initializer(value)
+        return value
+
+    def ints(self, name: str, data: Sequence[int]) -> ir.Value:
+        """An int64 constant: a shape, axes or sizes."""
+        return self.constant(name, np.array(data, np.int64))
+
+    def keep(self, value: ir.Value, stored: Stored) -> None:
+        """Declare how the float ``value`` came out."""
+        self.known[value] = stored
+
+
+def lower_all(lowering: Lowering, rules: dict[tuple[str, str], Rule], fallback: dict[str, Rule]) -> None:
+    """Lower every node of the float graph in order; CompileError with every problem at once.
+
+    After a failure the nodes that read the missing value are left out of the report: they are not at fault.
+    """
+    problems: list[Problem] = []
+    lost: set[ir.Value] = set()
+    for node in lowering.model.graph:
+        lowering.anchor = node
+        rule = rules.get((node.domain, node.op_type)) or fallback.get(node.domain)
+        orphan = any(v in lost for v in node.inputs if v is not None)
+        try:
+            if rule is None:
+                raise NotLowerable(_shapes(node) + " has no integer form", "replace it, or keep it outside the model")
+            if not orphan:
+                rule(lowering, node)
+        except NotLowerable as e:
+            problems.append(Problem(where=where(node), what=e.what, fix=e.fix))
+        if orphan or node.outputs[0] not in lowering.known:
+            lost.update(node.outputs)
+    if problems:
+        raise CompileError.of(problems)
+
+
+def _shapes(node: ir.Node) -> str:
+    """The op with the shapes of its inputs, for errors."""
+    return f"{node.op_type} of {', '.join(str(v.shape) for v in node.inputs if v is not None)}"

@@ -1,0 +1,144 @@
+"""Unary functions, gates, sums and clips: element by element, one rounding each."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import onnx_ir as ir
+
+from edgegate.graph import shape
+from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored
+from edgegate.passes.to_integer._scaling import WIDTH, dtype_of, match, multipliers, output_attributes, rescale
+from edgegate.quant.fixed_point import fixed_pair
+from edgegate.quant.scalar_ops import scalar_function
+from edgegate.quant.storage import Storage
+from edgegate.quant.tables import entries, knots
+
+
+def unary(lowering: Lowering, node: ir.Node) -> None:
+    """Any scalar function, by table."""
+    function = scalar_function(lowering.model, node)
+    if function is None:
+        raise NotLowerable(f"{node.op_type} is not a function of one number", "no table can hold it")
+    output = node.outputs[0]
+    x, target, name = lowering.stored(node.inputs[0]), lowering.storage(output), str(output.name)
+    if WIDTH[x.storage.dtype] == 8:
+        table = lowering.constant(f"{name}.table", entries(function, x.storage, target, name=node.op_type))
+        offset = {"offset": -x.storage.low}
+        value = lowering.emit("Table", [x.value, table], name, dtype_of(target), x.dims, offset)
+    else:
+        data, scale = knots(function, x.storage, target, name=node.op_type)
+        table = lowering.constant(f"{name}.table", data)
+        wide = lowering.emit("Table16", [x.value, table], f"{name}.wide", ir.DataType.INT32, x.dims)
+        value = rescale(lowering, wide, x.dims, [Fraction(scale) / 128 / Fraction(target.scale)], target, name)
+    lowering.keep(output, Stored(value=value, storage=target, order=x.order))
+
+
+def _operands(lowering: Lowering, node: ir.Node) -> tuple[Stored, Stored]:
+    """Two operands of one rank and one order of axes; the larger one's order is taken."""
+    a, b = lowering.stored(node.inputs[0]), lowering.stored(node.inputs[1])
+    if len(a.order) != len(b.order):
+        rank = max(len(a.order), len(b.order))
+        a, b = (_raised(lowering, s, rank) for s in (a, b))
+    if np.prod(a.dims) >= np.prod(b.dims):
+        return a, lowering.reorder(b, a.order) if b.order != a.order else b
+    return lowering.reorder(a, b.order) if a.order != b.order else a, b
+
+
+def _raised(lowering: Lowering, x: Stored, rank: int) -> Stored:
+    """``x`` with leading axes of size one, as broadcasting has it."""
+    missing = rank - len(x.order)
+    if not missing:
+        return x
+    flat = lowering.reorder(x, tuple(range(len(x.order)))) if x.order != tuple(range(len(x.order))) else x
+    dims = (1,) * missing + flat.dims
+    target = lowering.ints("dims", dims)
+    value = lowering.emit(
+        "Reshape", [flat.value, target], f"{flat.value.name}.raised", dtype_of(x.storage), dims, {"allowzero": 0},
+        domain="",
+    )  # fmt: skip
+    return Stored(value=value, storage=x.storage, order=tuple(range(rank)))
+
+
+def _result_dims(node: ir.Node, order: tuple[int, ...]) -> list[int]:
+    dims = shape(node.outputs[0])
+    return [dims[a] for a in order]
+
+
+def gate(lowering: Lowering, node: ir.Node) -> None:
+    """Lower value * gate to one gated product."""
+    value, gate_ = _operands(lowering, node)
+    output = node.outputs[0]
+    target, name = lowering.storage(output), str(output.name)
+    scale = Fraction(value.storage.scale) * Fraction(gate_.storage.scale) / Fraction(target.scale)
+    attributes = {
+        "value_zero_point": value.storage.zero_point,
+        "gate_zero_point": gate_.storage.zero_point,
+        **output_attributes(target),
+    }
+    inputs = [value.value, gate_.value, *multipliers(lowering, name, [scale])]
+    dims = _result_dims(node, value.order)
+    result = lowering.emit("GatedProduct", inputs, name, dtype_of(target), dims, attributes)
+    lowering.keep(output, Stored(value=result, storage=target, order=value.order))
+
+
+def add(lowering: Lowering, node: ir.Node) -> None:
+    """The sum or difference of two activations."""
+    a, b = _operands(lowering, node)
+    output = node.outputs[0]
+    target, name = lowering.storage(output), str(output.name)
+    sign = -1 if node.op_type == "Sub" else 1
+    ratios = [Fraction(s.storage.scale) / Fraction(target.scale) for s in (a, b)]
+    wide = 16 in (WIDTH[a.storage.dtype], WIDTH[b.storage.dtype])
+    try:
+        first, second, shift = fixed_pair(ratios[0], sign * ratios[1], **({"bits": 30} if wide else {}))
+    except ValueError as e:
+        raise NotLowerable(str(e), "its inputs' and output's ranges differ too much; keep them in int16") from e
+    attributes = {
+        "a_zero_point": a.storage.zero_point,
+        "b_zero_point": b.storage.zero_point,
+        "a_multiplier": first,
+        "b_multiplier": second,
+        "shift": shift,
+        **output_attributes(target),
+    }
+    dims = _result_dims(node, a.order)
+    value = lowering.emit("Add", [a.value, b.value], name, dtype_of(target), dims, attributes)
+    lowering.keep(output, Stored(value=value, storage=target, order=a.order))
+
+
+def extremum(lowering: Lowering, node: ir.Node) -> None:
+    """Max or Min of two activations, in the output's storage."""
+    a, b = _operands(lowering, node)
+    output = node.outputs[0]
+    target, name = lowering.storage(output), str(output.name)
+    left, right = (match(lowering, s, target, f"{name}.{side}") for s, side in ((a, "left"), (b, "right")))
+    dims = _result_dims(node, a.order)
+    value = lowering.emit(node.op_type, [left.value, right.value], name, dtype_of(target), dims, domain="")
+    lowering.keep(output, Stored(value=value, storage=target, order=a.order))
+
+
+def clip(lowering: Lowering, node: ir.Node) -> None:
+    """Relu or Clip as a Rescale with narrower bounds; a later pass folds it into what is before it."""
+    from edgegate.graph import array
+
+    output = node.outputs[0]
+    x, target, name = lowering.stored(node.inputs[0]), lowering.storage(output), str(output.name)
+    low, high = 0.0, float("inf")
+    if node.op_type == "Clip":
+        ends = [array(v) for v in (*node.inputs[1:], None, None)][:2]
+        low, high = (float(e) if e is not None else d for e, d in zip(ends, (-float("inf"), high), strict=True))
+    least, most = bounds_of(target, low, high)
+    attributes = {"input_zero_point": x.storage.zero_point, **output_attributes(target), "low": least, "high": most}
+    scale = Fraction(x.storage.scale) / Fraction(target.scale)
+    value = lowering.emit(
+        "Rescale", [x.value, *multipliers(lowering, name, [scale])], name, dtype_of(target), x.dims, attributes
+    )  # fmt: skip
+    lowering.keep(output, Stored(value=value, storage=target, order=x.order))
+
+
+def bounds_of(storage: Storage, low: float, high: float) -> tuple[int, int]:
+    """The stored values nearest to real bounds, which may be infinite."""
+    least, most = storage.quantize(np.array([low, high]))
+    return int(least), int(most)
