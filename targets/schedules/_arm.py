@@ -15,10 +15,7 @@ class Neon(Registers):
         at = bind(view(self.i8, index))
         result = None
         for quarter in range(4):
-            entries = [
-                bind(view(self.i8, table.vload([64 * quarter + 16 * i], dtype=f"{dtype}x16")))
-                for i in range(4)
-            ]
+            entries = [bind(view(self.i8, table.vload([64 * quarter + 16 * i], dtype=f"{dtype}x16"))) for i in range(4)]
             found = intrinsic(self.i8, "llvm.aarch64.neon.tbl4.v16i8", *entries, at)
             result = found if result is None else bind(result | found)
             at = bind(at - splat(64, "int8", self.block))
@@ -37,9 +34,7 @@ class NeonDot(Neon):
 
     def dot(self, acc: Expr, activations: Expr, weights: Expr) -> Expr:
         """Four products a lane."""
-        return T.call_llvm_pure_intrin(
-            self.i32, "llvm.aarch64.neon.sdot.v4i32.v16i8", acc, activations, weights
-        )
+        return T.call_llvm_pure_intrin(self.i32, "llvm.aarch64.neon.sdot.v4i32.v16i8", acc, activations, weights)
 
     def dot4(self, acc: Expr, activations: Expr, weights: Expr) -> Expr:
         """The same instruction."""

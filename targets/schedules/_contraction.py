@@ -90,7 +90,9 @@ class _Contraction:
         self.weights = [weights_of(a) for a in self.anchors]
         self.window = window_of(self.anchors[0], self.weights[0])
         self.channels = len(self.weights[0])
-        self.source = self.anchors[0].inputs[0]
+        source = self.anchors[0].inputs[0]
+        assert source is not None, "an anchor has a data input"
+        self.source = source
         assert self.source is not None
         self.starts = channel_starts(self.channels, registers.lanes)
         lane = np.arange(registers.lanes)
@@ -132,14 +134,12 @@ class _Contraction:
             flat = kernel.reshape(self.channels, -1).astype(np.int64)
             folded = (bias.astype(np.int64) - taken_off * flat.sum(1)).astype(np.int32)
             self.biases.append(builder.constant(folded[self.channel_of]))
-            bounds[id(anchor.outputs[0])] = int(
-                (np.abs(flat).sum(1) * 255 + np.abs(bias.astype(np.int64))).max()
-            )
+            bounds[id(anchor.outputs[0])] = int((np.abs(flat).sum(1) * 255 + np.abs(bias.astype(np.int64))).max())
         self.epilogue = Epilogue(builder, lambda data: data[self.channel_of], bounds)
 
     def _segments(self, kernel: Array) -> Array:
         """Weights as [outputs, segments, words, word]: kernel rows, or single taps where columns are dilated."""
-        outputs, rows, columns, inputs = kernel.shape
+        outputs, rows, columns, _ = kernel.shape
         joined = self.window.dilations[1] == 1
         segments = kernel.reshape(outputs, rows if joined else rows * columns, -1)
         word = self.registers.word
@@ -176,10 +176,7 @@ class _Contraction:
             with tasks(self.units, self.work) as (first, last):
                 if not self.window.pointwise:
                     self._convolution(first, last)
-                elif (
-                    self.registers.operand == dtype(self.source)
-                    and self.window.channels % self.registers.word == 0
-                ):
+                elif self.registers.operand == dtype(self.source) and self.window.channels % self.registers.word == 0:
                     self.rows.buffer = source
                     self._pixels(first, last, copy=False)
                 else:
@@ -273,9 +270,7 @@ class _Contraction:
     def _word(self, at: Expr) -> Expr:
         if self.registers.word == 1:
             return self.rows.buffer[at]
-        return view(
-            "int32", self.rows.buffer.vload([at], dtype=f"{self.registers.operand}x{self.registers.word}")
-        )
+        return view("int32", self.rows.buffer.vload([at], dtype=f"{self.registers.operand}x{self.registers.word}"))
 
     def _finish(self, tile: Tiles, t: Expr, rows: int, pixel: Expr, sums: list[list[Expr]]) -> None:
         """Four registers at a time through the epilogue."""
@@ -303,9 +298,7 @@ class _Contraction:
                 lanes=n * lanes,
                 count=n * lanes if self.channels >= lanes else self.channels,
             )
-            for i, n in merge(
-                [v if self.channels >= lanes else i * 2 * lanes for i, v in enumerate(linear)], lanes
-            )
+            for i, n in merge([v if self.channels >= lanes else i * 2 * lanes for i, v in enumerate(linear)], lanes)
         ]
         empty = [Run(offset=0, image=0, lanes=lanes, count=0)] * (4 - len(places))
         slots = [(tile.first + t * tile.vectors + j) * lanes for _, j in places]

@@ -44,9 +44,7 @@ class Cpu:
 
     def __post_init__(self) -> None:
         if self.lookup not in _LOOKUPS[self.dot]:
-            raise ValueError(
-                f"{self.dot} registers have no table look-up {self.lookup}; allowed: {_LOOKUPS[self.dot]}"
-            )
+            raise ValueError(f"{self.dot} registers have no table look-up {self.lookup}; allowed: {_LOOKUPS[self.dot]}")
 
     @property
     def lanes(self) -> int:

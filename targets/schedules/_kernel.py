@@ -130,9 +130,7 @@ class Builder:
         if value.dtype is None or not dims:
             raise Unsupported(f"{value.name} is a scalar or has no dtype")
         name = value.dtype.numpy().name
-        self._values.setdefault(
-            id(value), (value, tirx.decl_buffer(dims, name, name=f"v{len(self._values)}"))
-        )
+        self._values.setdefault(id(value), (value, tirx.decl_buffer(dims, name, name=f"v{len(self._values)}")))
 
     @contextmanager
     def body(self) -> Iterator[None]:
@@ -163,7 +161,7 @@ class Builder:
         """The finished kernel."""
         values = list(self._values.values())
         (output, last), inputs = values[-1], values[:-1]
-        arguments = [*inputs, *self._constants]
+        arguments: list[tuple[Any, Any]] = [*inputs, *self._constants]
         func = tirx.PrimFunc([*(buffer for _, buffer in arguments), last], self._func.body)
         func = func.with_attr("tirx.noalias", True).with_attr("global_symbol", "main")
         return Kernel(func=func, arguments=tuple(a for a, _ in arguments), output=output)

@@ -140,9 +140,7 @@ class Registers:
             pieces = [shuffle([narrow], range(q * self.lanes, (q + 1) * self.lanes)) for q in range(4)]
             return [bind(p.astype(self.i32)) for p in pieces]
         zero = T.broadcast(tirx.const(0, dtype), self.block)
-        shifted = [
-            bind(view(f"uint32x{self.lanes}", v)) for v in self.interleave([zero, zero, zero, narrow])
-        ]
+        shifted = [bind(view(f"uint32x{self.lanes}", v)) for v in self.interleave([zero, zero, zero, narrow])]
         kind = self.i32 if dtype == "int8" else f"uint32x{self.lanes}"
         bits = tirx.Broadcast(tirx.const(24, kind.split("x")[0]), self.lanes)
         return [bind(view(self.i32, view(kind, v) >> bits)) for v in shifted]
@@ -151,12 +149,9 @@ class Registers:
         """A block of int32 to a register of ``dtype`` (int8 or uint8), saturating."""
         low, high = (-128, 127) if dtype == "int8" else (0, 255)
         kept = [
-            bind(tirx.min(tirx.max(v, splat(low, "int32", self.lanes)), splat(high, "int32", self.lanes)))
-            for v in wide
+            bind(tirx.min(tirx.max(v, splat(low, "int32", self.lanes)), splat(high, "int32", self.lanes))) for v in wide
         ]
-        return shuffle(
-            [bind(v.astype(f"{dtype}x{self.lanes}")) for v in kept], self.order(packed).argsort().tolist()
-        )
+        return shuffle([bind(v.astype(f"{dtype}x{self.lanes}")) for v in kept], self.order(packed).argsort().tolist())
 
     def pairs(self, values: Array) -> Array:
         """How int64 constants (flat, a multiple of ``lanes`` long) are stored for :meth:`high`."""

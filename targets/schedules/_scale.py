@@ -67,9 +67,7 @@ class Scaling:
     bound: int
 
 
-def prepare(
-    builder: Builder, scaling: Scaling, arrange: Callable[[Array], Array]
-) -> Callable[[Expr, Expr], Expr]:
+def prepare(builder: Builder, scaling: Scaling, arrange: Callable[[Array], Array]) -> Callable[[Expr, Expr], Expr]:
     """``f(register, slot)`` that rescales a register of int32, unclipped."""
     m, s = np.broadcast_arrays(scaling.multiplier.reshape(-1), scaling.shift.reshape(-1))
     m = m.astype(np.int64)

@@ -77,9 +77,7 @@ class Epilogue:
             values[id(value)] = self._load(value, block)
         return values[id(value)]
 
-    def wide(
-        self, value: ir.Value, block: Block, values: dict[int, Lanes], zero_point: int = 0
-    ) -> list[Expr]:
+    def wide(self, value: ir.Value, block: Block, values: dict[int, Lanes], zero_point: int = 0) -> list[Expr]:
         """``value - zero_point`` as four registers of int32."""
         lanes = self.read(value, block, values)
         registers = self.builder.registers
@@ -182,9 +180,7 @@ def _gated_product(epilogue: Epilogue, node: ir.Node) -> Stage:
     scale = prepare(epilogue.builder, scaling, epilogue.arrange)
 
     def product(block: Block, values: dict[int, Lanes]) -> list[Expr]:
-        pairs = zip(
-            epilogue.wide(value, block, values, vz), epilogue.wide(gate, block, values, gz), strict=True
-        )
+        pairs = zip(epilogue.wide(value, block, values, vz), epilogue.wide(gate, block, values, gz), strict=True)
         return [bind(v * g) for v, g in pairs]
 
     return _scaled(epilogue, a, scale, product)
@@ -219,9 +215,7 @@ def _add(epilogue: Epilogue, node: ir.Node) -> Stage:
     if reach + abs(c) >= 1 << 31 or not 1 <= s <= 31:
         raise Unsupported("the sum does not fit int32 with its constants folded")
     lanes = epilogue.builder.registers.lanes
-    data = [
-        Constants(epilogue.builder, np.array([v], np.int32), epilogue.arrange) for v in (ma, mb, c, s, late)
-    ]
+    data = [Constants(epilogue.builder, np.array([v], np.int32), epilogue.arrange) for v in (ma, mb, c, s, late)]
 
     def stage(block: Block, values: dict[int, Lanes]) -> Lanes:
         fa, fb, fc, bits, zero = (d.at(0) for d in data)

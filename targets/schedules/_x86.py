@@ -27,9 +27,7 @@ class Avx(Registers):
     def narrow(self, wide: Sequence[Expr], dtype: str, packed: bool) -> Expr:
         """Two packs; they work inside 128-bit groups, so only the natural order needs a permutation."""
         final = "packsswb" if dtype == "int8" else "packuswb"
-        halves = [
-            intrinsic(self.i16, f"{self.prefix}packssdw{self.suffix}", *wide[i : i + 2]) for i in (0, 2)
-        ]
+        halves = [intrinsic(self.i16, f"{self.prefix}packssdw{self.suffix}", *wide[i : i + 2]) for i in (0, 2)]
         packs = intrinsic(self.i8, f"{self.prefix}{final}{self.suffix}", *halves)
         if not packed:
             words = [4 * g + q for q in range(4) for g in range(self.lanes // 4)]
@@ -41,7 +39,7 @@ class Avx(Registers):
         return values.reshape(-1, self.lanes // 2, 2).transpose(0, 2, 1).reshape(-1)
 
     def high(self, acc: Expr, factor: Expr, offset: Expr) -> Expr:
-        """vpmuldq multiplies the even lanes; the odd ones are moved down first. No widening, no int64 shift."""
+        """Vpmuldq multiplies the even lanes; the odd ones are moved down first. No widening, no int64 shift."""
         half = self.lanes // 2
         bits = splat(32, "int64", half)
         lanes = view(self.i64, acc)
