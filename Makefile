@@ -1,33 +1,51 @@
-# The two commands of the README, and what they are made of. `make help` lists them.
-PYTHON ?= python3
+# Everything runs in .venv, which is made when it is missing or older than what it is made from.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test lint format clean
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-all lint bench weights format clean
+
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed; name one with PYTHON=..."; exit 6; }
-	$(PYTHON) -m venv $(VENV)
-	@# torch first and by its exact version: a range would let a newer build, with CUDA packages, in
-	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[compile,dev]'
-	@touch $@
+demo: $(STAMP)  ## compile a trained network; accuracy, exactness and latency of the result (one minute)
+	$(BIN)/python -m examples.demo
 
-lint: $(STAMP)  ## style, types
+test: lint  ## everything that CI runs: style, types, tests
+	$(BIN)/pytest -q -m 'not gpu and not slow'
+
+test-all: lint  ## and what takes minutes or a GPU
+	$(BIN)/pytest -q
+
+lint: $(STAMP)  ## style and types alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint  ## everything that CI runs
-	$(BIN)/pytest -q -m 'not gpu and not slow'
+bench: $(STAMP)  ## latency of the examples beside ONNX Runtime
+	$(BIN)/python -m examples.bench
+
+weights: $(STAMP)  ## train the examples again
+	$(BIN)/python -m examples.train
 
 format: $(STAMP)  ## let ruff write
-	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
-clean:  ## remove what the build made, the environment too
+clean:  ## remove what was built, the environment too
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch first and by its exact version: a range would let a newer build in, with gigabytes for GPUs.
+$(STAMP): pyproject.toml constraints.txt
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
+		"EdgeGate needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 6; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -qq -c constraints.txt torch==2.13.0
+	$(PIP) install -qq -c constraints.txt -e '.[compile,dev]'
+	@touch $@

@@ -52,9 +52,7 @@ def constant(model: ir.Model, name: str, data: Array) -> ir.Value:
     while unique in taken:
         n += 1
         unique = f"{name}_{n}"
-    value = ir.Value(
-        name=unique, const_value=ir.tensor(np.ascontiguousarray(data).reshape(data.shape), name=unique)
-    )
+    value = ir.Value(name=unique, const_value=ir.tensor(np.ascontiguousarray(data).reshape(data.shape), name=unique))
     value.shape, value.dtype = ir.Shape(data.shape), ir.DataType.from_numpy(data.dtype)
     model.graph.register_initializer(value)
     return value
@@ -89,9 +87,7 @@ def insert(
     """
     output = ir.Value(name=name, shape=ir.Shape(dims), type=ir.TensorType(dtype))
     kept = {k: anchor.metadata_props[k] for k in (LAYER, SOURCE) if k in anchor.metadata_props}
-    node = ir.node(
-        op_type, inputs, attributes or {}, domain=domain, outputs=[output], name=name, metadata_props=kept
-    )
+    node = ir.node(op_type, inputs, attributes or {}, domain=domain, outputs=[output], name=name, metadata_props=kept)
     graph = anchor.graph
     assert graph is not None, "anchor was removed from its graph"
     (graph.insert_after if after else graph.insert_before)(anchor, [node])

@@ -12,17 +12,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-import onnx_ir as ir
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from edgegate.graph import Array, array, attribute, shape
+from edgegate.graph import Array, array, shape
+from edgegate.targets.schedules._anchors import weights_of, window_of, zero_point_of
 from edgegate.targets.schedules._cpu import Cpu
 from edgegate.targets.schedules._geometry import (
     SERIAL,
     Rows,
     Tiles,
-    Window,
     channel_starts,
     channel_tiles,
     merge,
@@ -44,42 +43,6 @@ def contraction(group: Group, cpu: Cpu) -> Kernel:
     return _Contraction(group, cpu).kernel()
 
 
-def weights_of(anchor: ir.Node) -> Array:
-    """Constant weights as [outputs, rows, columns, inputs]."""
-    data = array(anchor.inputs[1])
-    if data is None or data.dtype != np.int8:
-        raise Unsupported("weights are computed at run time or are not int8")
-    if anchor.op_type == "MatMul":
-        if data.ndim != 2 or attribute(anchor, "b_zero_point"):
-            raise Unsupported("weights with a zero point or a batch")
-        return data.T[:, None, None, :]
-    if attribute(anchor, "group") != 1:
-        raise Unsupported("grouped convolution")
-    return data[:, None] if anchor.op_type == "Conv1d" else data
-
-
-def window_of(anchor: ir.Node, weights: Array) -> Window:
-    """The geometry of an anchor; Conv1d is one row, a product is one row of pixels."""
-    assert anchor.inputs[0] is not None
-    dims, kernel = shape(anchor.inputs[0]), (weights.shape[1], weights.shape[2])
-    if anchor.op_type == "MatMul":
-        return Window(images=1, height=1, width=int(np.prod(dims[:-1])), channels=dims[-1], kernel=kernel,
-                      pads=(0, 0, 0, 0), strides=(1, 1), dilations=(1, 1))  # fmt: skip
-    if anchor.op_type == "Conv1d":
-        left, right = attribute(anchor, "pads")
-        return Window(images=dims[0], height=1, width=dims[1], channels=dims[2], kernel=kernel,
-                      pads=(0, left, 0, right), strides=(1, attribute(anchor, "stride")),
-                      dilations=(1, attribute(anchor, "dilation")))  # fmt: skip
-    return Window(images=dims[0], height=dims[1], width=dims[2], channels=dims[3], kernel=kernel,
-                  pads=tuple(attribute(anchor, "pads")), strides=tuple(attribute(anchor, "strides")),
-                  dilations=tuple(attribute(anchor, "dilations")))  # fmt: skip
-
-
-def zero_point_of(anchor: ir.Node) -> int:
-    """The zero point of an anchor's input."""
-    return int(attribute(anchor, "a_zero_point" if anchor.op_type == "MatMul" else "input_zero_point"))
-
-
 class _Contraction:
     """The state that the steps of one kernel share."""
 
@@ -93,7 +56,6 @@ class _Contraction:
         source = self.anchors[0].inputs[0]
         assert source is not None, "an anchor has a data input"
         self.source = source
-        assert self.source is not None
         self.starts = channel_starts(self.channels, registers.lanes)
         lane = np.arange(registers.lanes)
         self.channel_of = np.minimum(self.starts[:, None] + lane, self.channels - 1).reshape(-1)
@@ -111,6 +73,7 @@ class _Contraction:
             self.pixels = -(-self.total // self.units)
         else:
             self.units, self.pixels = w.images * rows, columns
+        self.one_image = shape(self.anchors[0].outputs[0])[0] == 1
         self.work = self.total * sum(k.size for k in self.weights)
 
     def _cut_channels(self, cpu: Cpu) -> None:
@@ -294,7 +257,7 @@ class _Contraction:
         runs = [
             Run(
                 offset=bind(pixel * self.channels + (linear[i] + moved)),
-                image=starts[i] + moved,
+                image=starts[i] + moved if self.one_image else None,
                 lanes=n * lanes,
                 count=n * lanes if self.channels >= lanes else self.channels,
             )

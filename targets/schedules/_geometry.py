@@ -12,7 +12,7 @@ from tvm.script.ir_builder import tirx as T
 
 from edgegate.graph import Array
 from edgegate.targets.schedules._kernel import powers
-from edgegate.targets.schedules._registers import Expr, Registers, bind, shuffle, splat, view
+from edgegate.targets.schedules._registers import Expr, Registers, bind, view
 
 SERIAL = 1 << 18
 """Multiplications below which a kernel does not share its work among threads."""
@@ -263,18 +263,3 @@ def merge(starts: Sequence[int], lanes: int) -> list[tuple[int, int]]:
         else:
             runs.append((i, 1))
     return runs
-
-
-__all__ = [
-    "Rows",
-    "Tiles",
-    "Window",
-    "channel_starts",
-    "channel_tiles",
-    "merge",
-    "shift_of",
-    "shuffle",
-    "splat",
-    "tasks",
-    "tile_rows",
-]

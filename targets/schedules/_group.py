@@ -102,7 +102,7 @@ def _ready(value: ir.Value, first: ir.Node, order: dict[int, int]) -> bool:
 def _streams(value: ir.Value, follower: ir.Node) -> bool:
     """Whether a side input is read once per element of the result, or once per image and channel."""
     dims, result = shape(value), shape(follower.outputs[0])
-    return dims == result or (len(dims) == len(result) and dims[-1] == result[-1] and set(dims[1:-1]) <= {1})
+    return dims == result or dims == (result[0], *[1] * (len(result) - 2), result[-1])
 
 
 def _twin(anchor: ir.Node, chain: list[ir.Node], sides: list[ir.Value]) -> list[ir.Node] | None:

@@ -16,9 +16,8 @@ from edgegate.targets.schedules._registers import Expr, bind, shuffle, splat
 from edgegate.targets.schedules._scale import Constants, Scaling, prepare
 from edgegate.targets.schedules._x86 import table_for
 
-TYPES = {3: "int8", 2: "uint8", 5: "int16", 6: "int32"}
-"""TVM's names of the ONNX types that ``to`` may name."""
-RANGES = {name: (int(np.iinfo(name).min), int(np.iinfo(name).max)) for name in TYPES.values()}
+RANGES = {n: (int(np.iinfo(n).min), int(np.iinfo(n).max)) for n in ("int8", "uint8", "int16", "int32")}
+"""What the storage types hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +87,7 @@ class Epilogue:
 
     def clip(self, wide: Sequence[Expr], block: Block, low: int, high: int, to: int) -> Lanes:
         """Int32 registers clipped to [low, high] as dtype ``to``."""
-        name, registers = TYPES[to], self.builder.registers
+        name, registers = ir.DataType(to).numpy().name, self.builder.registers
         if name in ("int8", "uint8"):
             narrow = registers.narrow(wide, name, block.packed)
             return Lanes(dtype=name, registers=[_between(narrow, low, high, name, registers.block)])
@@ -104,6 +103,8 @@ class Epilogue:
             raise Unsupported("int32 loads want blocks in natural order")
         for run in block.runs:
             offset = run.offset if same else run.image
+            if offset is None:
+                raise Unsupported("a side input per image and channel")
             step = min(pieces, run.lanes)
             for at in range(0, run.lanes, step):
                 parts.append(load(buffer, offset + at, max(0, min(step, run.count - at)), step, name))
@@ -214,7 +215,6 @@ def _add(epilogue: Epilogue, node: ir.Node) -> Stage:
         c, late = c + (late << s), 0
     if reach + abs(c) >= 1 << 31 or not 1 <= s <= 31:
         raise Unsupported("the sum does not fit int32 with its constants folded")
-    lanes = epilogue.builder.registers.lanes
     data = [Constants(epilogue.builder, np.array([v], np.int32), epilogue.arrange) for v in (ma, mb, c, s, late)]
 
     def stage(block: Block, values: dict[int, Lanes]) -> Lanes:
@@ -225,7 +225,6 @@ def _add(epilogue: Epilogue, node: ir.Node) -> Stage:
             sums = [bind(v + zero) for v in sums]
         return epilogue.clip(sums, block, int(a["low"]), int(a["high"]), int(a["to"]))
 
-    assert lanes
     return stage
 
 

@@ -1,0 +1,59 @@
+"""The float edges of a program, in numpy: ONNX QuantizeLinear and DequantizeLinear, to the last bit.
+
+    stored = saturate(round_half_even(real / scale) + zero_point)       all in float32
+    real = float32(stored - zero_point) * scale
+
+Source: ONNX operator specification, QuantizeLinear-21 and DequantizeLinear-21.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgegate._npz import Array
+from edgegate.errors import InputError
+from edgegate.manifest import IOSpec, Storage
+
+
+class Quantizer:
+    """Quantizes one input over and over, without allocating."""
+
+    def __init__(self, spec: IOSpec, storage: Storage) -> None:
+        self._name = spec.name
+        self._scale = np.float32(storage.scale)
+        self._zero_point = np.float32(storage.zero_point)
+        limits = np.iinfo(storage.dtype)
+        # The bounds of the rounded quotient: they are integers, so clipping first changes nothing,
+        # and no sum leaves the integers that float32 holds exactly.
+        self._low = np.float32(limits.min - storage.zero_point)
+        self._high = np.float32(limits.max - storage.zero_point)
+        self._scratch = np.empty(spec.shape, np.float32)
+
+    def __call__(self, real: Array, stored: Array) -> None:
+        """Write the stored form of ``real`` (float32, at most the spec's samples) to ``stored``.
+
+        Raises:
+            InputError: A NaN or an infinity, with its place.
+        """
+        work = self._scratch[: len(real)] if real.ndim else self._scratch
+        with np.errstate(over="ignore", invalid="ignore"):  # a huge quotient saturates
+            np.divide(real, self._scale, out=work)
+        if not (np.isfinite(work.min()) and np.isfinite(work.max())):
+            _refuse_non_finite(self._name, real)
+        np.clip(work, self._low, self._high, out=work)
+        np.rint(work, out=work)
+        np.add(work, self._zero_point, out=stored, casting="unsafe")
+
+
+def dequantize(stored: Array, storage: Storage, real: Array) -> None:
+    """Write what ``stored`` means to ``real``, a float32 array of the same shape."""
+    np.subtract(stored, np.float32(storage.zero_point), out=real, dtype=np.float32, casting="unsafe")
+    np.multiply(real, np.float32(storage.scale), out=real)
+
+
+def _refuse_non_finite(name: str, real: Array) -> None:
+    """Raise the InputError if ``real`` is not finite; a quotient may be infinite all the same."""
+    places = np.argwhere(~np.isfinite(real))
+    if len(places):
+        where = [int(i) for i in places[0]]
+        raise InputError(f"input {name!r}: {real[tuple(where)]} at {where}; expected finite numbers")

@@ -1,0 +1,111 @@
+"""Timing programs side by side: all engines in one process, taking turns, so that noise hits all alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+
+from edgegate import files, vectors
+from edgegate._edges import dequantize
+from edgegate._npz import Array
+from edgegate.errors import FileError, InputError, ToolchainError
+from edgegate.runtime import Session, compare
+
+GRAPH = "model.onnx"
+WARM_UP = 5
+LEAST_SECONDS = 0.002
+"""Shortest measurement: shorter calls are repeated, so that the clock does not matter."""
+
+Call = Callable[[], Any]
+
+
+def inputs(session: Session) -> dict[str, Array]:
+    """Float inputs of one call by name: those of the artifact's first test vector, or zeros."""
+    contents = session.artifact.files
+    tests = vectors.unpack(contents[vectors.VECTORS]) if vectors.VECTORS in contents else []
+    feed = {}
+    for spec in session.inputs:
+        stored = tests[0].inputs[spec.name] if tests else np.zeros(spec.shape, spec.stored_dtype)
+        if spec.storage:
+            feed[spec.name] = np.empty(spec.shape, np.float32)
+            dequantize(stored, spec.storage, feed[spec.name])
+        else:
+            feed[spec.name] = stored
+    return feed
+
+
+def call(session: Session, feed: Mapping[str, Array]) -> Call:
+    """A function that runs ``session`` on ``feed`` once."""
+    return lambda: session.run(feed)
+
+
+def peers(
+    session: Session, feed: Mapping[str, Array], float_model: files.Path | None, *, threads: int
+) -> dict[str, Call]:
+    """ONNX Runtime on the artifact's own integer graph, and on the float model if there is one.
+
+    Raises:
+        MismatchError: ONNX Runtime and the program give different answers on ``feed``.
+        FileError: The artifact holds no graph, or the float model is missing.
+        InputError: The float model takes other inputs than the artifact.
+        ToolchainError: ONNX Runtime is not installed.
+    """
+    contents = session.artifact.files
+    if GRAPH not in contents:
+        raise FileError(f"the artifact holds no {GRAPH} for the peer")
+    integer = _onnxruntime(contents[GRAPH], feed, threads)
+    answer = session.run(feed)
+    for (name, expected), found in zip(answer.items(), integer(), strict=True):
+        compare(expected, found, f"ONNX Runtime's output {name!r} and the program's")
+    engines = {"onnxruntime-int": integer}
+    if float_model is not None:
+        engines["onnxruntime-float"] = _onnxruntime(files.read(float_model, 2 << 30), feed, threads)
+    return engines
+
+
+def interleaved(engines: Mapping[str, Call], *, rounds: int) -> dict[str, dict[str, float]]:
+    """Time the engines in turn; milliseconds per call by engine: median, 10th and 90th percentile."""
+    repeats = {name: _repeats(engine) for name, engine in engines.items()}
+    times: dict[str, list[float]] = {name: [] for name in engines}
+    names = list(engines)
+    for turn in range(rounds):
+        for name in islice(cycle(names), turn % len(names), turn % len(names) + len(names)):
+            start = time.perf_counter()
+            for _ in range(repeats[name]):
+                engines[name]()
+            times[name].append((time.perf_counter() - start) / repeats[name] * 1e3)
+    columns = {"median_ms": 50, "p10_ms": 10, "p90_ms": 90}
+    return {
+        name: {column: round(float(np.percentile(found, q)), 6) for column, q in columns.items()}
+        for name, found in times.items()
+    }
+
+
+def _repeats(engine: Call) -> int:
+    """How many calls make a measurement of at least :data:`LEAST_SECONDS`; warms the engine up."""
+    shortest = float("inf")
+    for _ in range(WARM_UP):
+        start = time.perf_counter()
+        engine()
+        shortest = min(shortest, time.perf_counter() - start)
+    return max(1, round(LEAST_SECONDS / max(shortest, 1e-9)))
+
+
+def _onnxruntime(model: bytes, feed: Mapping[str, Array], threads: int) -> Call:
+    try:
+        import onnxruntime
+    except ImportError as e:
+        raise ToolchainError('onnxruntime is not installed: pip install "edgegate-compiler[compile]"') from e
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+    if set(names) != set(feed):
+        raise InputError(f"the peer's model takes {', '.join(names)}, the artifact {', '.join(feed)}")
+    return lambda: session.run(None, dict(feed))

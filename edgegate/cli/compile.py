@@ -1,0 +1,58 @@
+"""``edgegate compile``: a model in, an artifact out."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from edgegate.cli import model as arguments
+from edgegate.cli.output import Debug, Json, document, note, progress
+
+
+def compile(
+    source: arguments.Source,
+    target: Annotated[str, typer.Option("--target", help="What to compile for; see edgegate targets.")] = "llvm",
+    calib: arguments.Calib = "none",
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="The artifact: a file, or a folder if it ends in /.")
+    ] = None,
+    calib_method: arguments.Method = "mse",
+    input_range: arguments.Range = None,
+    scheme: arguments.SchemePath = None,
+    int16: arguments.Int16 = None,
+    model: arguments.Factory = None,
+    batch: arguments.Batch = 1,
+    mcpu: Annotated[str, typer.Option("--mcpu", help="LLVM's name of the processor.")] = "",
+    triple: Annotated[str, typer.Option("--triple", help="LLVM's target triple.")] = "",
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads to schedule for.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Compile a model to an integer-only program."""
+    from edgegate.api import extra_needed
+    from edgegate.options import CompileOptions
+
+    options = CompileOptions(
+        target=target,
+        calib=arguments.calibration(calib),
+        calib_method=calib_method,
+        input_range=arguments.input_range(input_range),
+        scheme=arguments.scheme_text(scheme),
+        int16=tuple(int16 or ()),
+        model=model,
+        batch=batch,
+        mcpu=mcpu,
+        triple=triple,
+        threads=threads,
+    )
+    path = output or os.path.splitext(os.path.basename(source))[0] + ".egate"
+    with extra_needed(), progress(f"compiling {source} for {target}"):
+        from edgegate.compiler import compile_model
+
+        artifact = compile_model(source, options.example(), options)
+    artifact.save(path)
+    if json:
+        document("compile", output=path, manifest=artifact.manifest.document())
+    note(f"{path}: {target}, {sum(map(len, artifact.files.values()))} bytes")

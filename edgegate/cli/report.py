@@ -1,0 +1,52 @@
+"""``edgegate report``: what an artifact is, without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from edgegate.cli.output import ArtifactPath, Debug, Json, document
+
+if TYPE_CHECKING:
+    from edgegate.manifest import IOSpec, Manifest
+
+
+def report(artifact: ArtifactPath, json: Json = False, debug: Debug = False) -> None:
+    """Show what an artifact is: target, inputs, outputs, files, proofs."""
+    from edgegate.artifact import load
+
+    manifest = load(artifact).manifest
+    if json:
+        document("report", artifact=artifact, manifest=manifest.document())
+        return
+    for line in _lines(manifest):
+        print(line)
+
+
+def _lines(manifest: Manifest) -> Iterator[str]:
+    target = manifest.target
+    yield f"target      {' '.join(filter(None, (target.kind, target.triple, target.mcpu)))}"
+    if target.features:
+        yield f"needs       {' '.join(target.features)}"
+    yield f"arithmetic  {manifest.arithmetic}"
+    yield f"made by     edgegate {manifest.edgegate}"
+    for word, specs in (("input", manifest.inputs), ("output", manifest.outputs)):
+        for spec in specs:
+            yield f"{word:<11} {_spec(spec)}"
+    for name, entry in sorted(manifest.files.items()):
+        yield f"file        {name}  {entry.size} bytes  sha256 {entry.sha256[:16]}"
+    for word, notes in (("option", manifest.options), ("version", manifest.versions), ("proof", manifest.proof)):
+        for name, value in sorted(notes.items()):
+            yield f"{word:<11} {name} = {_short(value)}"
+
+
+def _spec(spec: IOSpec) -> str:
+    stored = spec.storage
+    how = f"  stored {stored.dtype}, scale {stored.scale:.8g}, zero point {stored.zero_point}" if stored else ""
+    return f"{spec.name}  {spec.dtype}{list(spec.shape)}{how}"
+
+
+def _short(value: Any) -> str:
+    """``value`` on one line; of a long list or table only the number of its entries."""
+    text = str(value)
+    return text if len(text) <= 80 else f"{len(value)} entries" if isinstance(value, list | dict) else text[:77] + "..."

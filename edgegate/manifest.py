@@ -1,0 +1,270 @@
+"""What an artifact says of itself: ``manifest.json``.
+
+The manifest names every other file with its size and SHA-256, and carries a SHA-256 of itself, so
+that a change anywhere is seen before anything is loaded. This finds damage and clumsy edits. It is no
+signature: whoever can write a program can write its manifest too, so run artifacts that you trust.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from edgegate import _json
+from edgegate.errors import FileError
+
+FORMAT = 1
+"""Version of the artifact's layout."""
+MANIFEST = "manifest.json"
+MANIFEST_LIMIT = 64 << 20
+"""Largest manifest, in bytes."""
+FILE_NAME = re.compile(r"(?:[a-z0-9_]{1,64}/)?[A-Za-z0-9_]{1,64}\.(?:onnx|so|npz|json|c|h|cu|cubin|ptx|md|txt)")
+"""The names that the files of an artifact may have."""
+DTYPES = ("float32", "int8", "uint8", "int16", "int32", "int64", "bool")
+STORED = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-(2**15), 2**15 - 1), "int32": (0, 0)}
+"""Storage types at the edge of a program, and their zero points."""
+FIELDS = ("format", "edgegate", "arithmetic", "target", "inputs", "outputs", "files", "digest")
+NOTES = ("versions", "options", "proof")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """How a float value is stored at the edge: ``real = scale * (stored - zero_point)``.
+
+    Attributes:
+        dtype: "int8", "uint8", "int16"; "int32" for an output only.
+        scale: Positive; rounded to float32, as every engine reads it.
+        zero_point: Within the dtype; 0 for int32.
+
+    Raises:
+        ValueError: An attribute is impossible.
+    """
+
+    dtype: str
+    scale: float
+    zero_point: int = 0
+
+    def __post_init__(self) -> None:
+        if self.dtype not in STORED:
+            raise ValueError(f"a storage dtype must be one of {', '.join(STORED)}, got {self.dtype!a}")
+        scale = float(self.scale)
+        if not (math.isfinite(scale) and 2.0**-100 <= scale <= 2.0**100):
+            raise ValueError(f"a scale must be positive and of sane size, got {self.scale!r}")
+        object.__setattr__(self, "scale", struct.unpack("<f", struct.pack("<f", scale))[0])
+        low, high = STORED[self.dtype]
+        if not low <= self.zero_point <= high:
+            raise ValueError(f"a zero_point of {self.dtype} must lie in [{low}, {high}], got {self.zero_point}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IOSpec:
+    """One input or output of a program.
+
+    Attributes:
+        name: As in the user's model.
+        shape: Of one call, batch included.
+        dtype: What the user gives or gets.
+        storage: How the program takes or gives it; None: as it is.
+
+    Raises:
+        ValueError: An attribute is impossible.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    storage: Storage | None = None
+
+    def __post_init__(self) -> None:
+        if not (0 < len(self.name) <= 1000 and self.name.isprintable()):
+            raise ValueError(f"a name must be printable, got {ascii(self.name)[:60]}")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"a dtype must be one of {', '.join(DTYPES)}, got {self.dtype!a}")
+        if self.storage is not None and self.dtype != "float32":
+            raise ValueError(f"{self.name}: only float32 has a storage, not {self.dtype}")
+        object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
+        if len(self.shape) > 16 or min(self.shape, default=1) < 1 or math.prod(self.shape) > 2**31:
+            raise ValueError(f"{self.name}: impossible shape {list(self.shape)}")
+
+    @property
+    def stored_dtype(self) -> str:
+        """What the program itself takes or gives."""
+        return self.storage.dtype if self.storage else self.dtype
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What the program runs on.
+
+    Attributes:
+        kind: Name of the EdgeGate target: "llvm", "c", "cuda".
+        triple: LLVM's target triple; "" where it means nothing.
+        mcpu: LLVM's name of the processor; "" for the architecture's baseline.
+        features: Every instruction set extension that the code may use, in LLVM's words.
+    """
+
+    kind: str
+    triple: str = ""
+    mcpu: str = ""
+    features: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "features", tuple(sorted(set(self.features))))
+        words = (self.kind, self.triple, self.mcpu, *self.features)
+        if not self.kind or not all(re.fullmatch(r"[A-Za-z0-9_.+-]{0,100}", word) for word in words):
+            raise ValueError(f"impossible target {ascii(words)[:100]}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEntry:
+    """Size and SHA-256 of one file of the artifact."""
+
+    sha256: str
+    size: int
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch("[0-9a-f]{64}", self.sha256) or self.size < 0:
+            raise ValueError("a file needs a SHA-256 in hex and a size")
+
+    @classmethod
+    def of(cls, data: bytes) -> FileEntry:
+        """The entry of a file that holds ``data``."""
+        return cls(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The manifest of an artifact.
+
+    Attributes:
+        edgegate: Version that made it.
+        arithmetic: The rounding rule of every rescale; "tosa-single".
+        target: What the program runs on.
+        inputs: In the order the program takes them.
+        outputs: In the order the program gives them.
+        files: By name, all files but the manifest.
+        versions: Of the tools that made it.
+        options: What was asked for. ``batch`` is read back: how many samples one call computes.
+        proof: What was proved of the program, e.g. the bounds of each accumulator.
+
+    Raises:
+        ValueError: An attribute is impossible.
+    """
+
+    edgegate: str
+    target: Target
+    inputs: tuple[IOSpec, ...]
+    outputs: tuple[IOSpec, ...]
+    files: Mapping[str, FileEntry]
+    arithmetic: str = "tosa-single"
+    versions: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    proof: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for what, specs in (("inputs", self.inputs), ("outputs", self.outputs)):
+            if not specs or len({spec.name for spec in specs}) != len(specs):
+                raise ValueError(f"the {what} must have names of their own, and there must be one")
+        for spec in self.inputs:
+            if spec.stored_dtype == "int32" and spec.storage:
+                raise ValueError(f"{spec.name}: an input cannot be quantized to int32")
+        for name in self.files:
+            if name == MANIFEST or not FILE_NAME.fullmatch(name):
+                raise ValueError(f"{name!a} is no name for a file of an artifact")
+
+    @property
+    def batch(self) -> int:
+        """Samples that one call of the program computes, as its options say; 1 if they do not."""
+        batch = self.options.get("batch", 1)
+        return batch if isinstance(batch, int) and batch > 0 else 1
+
+    def document(self) -> dict[str, Any]:
+        """The manifest as plain JSON values, but for its digest."""
+        notes = {name: dict(getattr(self, name)) for name in NOTES}
+        return {
+            "format": FORMAT,
+            "edgegate": self.edgegate,
+            "arithmetic": self.arithmetic,
+            "target": asdict(self.target),
+            "inputs": [asdict(spec) for spec in self.inputs],
+            "outputs": [asdict(spec) for spec in self.outputs],
+            "files": {name: asdict(entry) for name, entry in self.files.items()},
+            **notes,
+        }
+
+    def to_bytes(self) -> bytes:
+        """The canonical bytes of ``manifest.json``.
+
+        Raises:
+            ValueError: A NaN or an infinity among the notes.
+            TypeError: Something among the notes that JSON has no form for.
+        """
+        body = self.document()
+        return _json.canonical({**body, "digest": _digest(body)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Manifest:
+        """Read what :meth:`to_bytes` wrote.
+
+        Raises:
+            ValueError: It is anything else; the message names the entry.
+            FileError: Another version's format.
+        """
+        found = _json.parse(data)
+        if isinstance(found, dict) and found.get("format") != FORMAT:
+            raise FileError(f"format {ascii(found.get('format'))[:20]}, this version reads format {FORMAT}")
+        entries = _json.record(found, (*FIELDS, *NOTES), "the manifest")
+        if entries.pop("digest") != _digest(entries):
+            raise ValueError("altered: its digest does not match")
+        described = _json.typed(entries["files"], dict, "files")
+        return cls(
+            edgegate=_json.typed(entries["edgegate"], str, "edgegate"),
+            arithmetic=_json.typed(entries["arithmetic"], str, "arithmetic"),
+            target=_target(entries["target"]),
+            inputs=tuple(map(_spec, _json.items(entries["inputs"], dict, "inputs"))),
+            outputs=tuple(map(_spec, _json.items(entries["outputs"], dict, "outputs"))),
+            files={name: _file(name, entry) for name, entry in described.items()},
+            **{name: _json.typed(entries[name], dict, name) for name in NOTES},
+        )
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_json.canonical(body)).hexdigest()
+
+
+def _target(value: Any) -> Target:
+    entries = _json.record(value, ("kind", "triple", "mcpu", "features"), "target")
+    features = _json.items(entries.pop("features"), str, "features")
+    return Target(features=features, **{k: _json.typed(v, str, k) for k, v in entries.items()})
+
+
+def _spec(value: Any) -> IOSpec:
+    entries = _json.record(value, ("name", "shape", "dtype", "storage"), "an input or output")
+    storage = entries["storage"]
+    return IOSpec(
+        name=_json.typed(entries["name"], str, "name"),
+        shape=_json.items(entries["shape"], int, "shape"),
+        dtype=_json.typed(entries["dtype"], str, "dtype"),
+        storage=None if storage is None else _storage(storage),
+    )
+
+
+def _storage(value: Any) -> Storage:
+    entries = _json.record(value, ("dtype", "scale", "zero_point"), "storage")
+    return Storage(
+        dtype=_json.typed(entries["dtype"], str, "dtype"),
+        scale=_json.typed(entries["scale"], float, "scale"),
+        zero_point=_json.typed(entries["zero_point"], int, "zero_point"),
+    )
+
+
+def _file(name: str, value: Any) -> FileEntry:
+    entries = _json.record(value, ("sha256", "size"), ascii(name))
+    return FileEntry(
+        sha256=_json.typed(entries["sha256"], str, "sha256"), size=_json.typed(entries["size"], int, "size")
+    )

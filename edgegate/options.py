@@ -1,0 +1,96 @@
+"""What the user asks of a compilation, checked before anything slow starts."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+METHODS = ("minmax", "percentile", "mse")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CompileOptions:
+    """Options of a compilation.
+
+    Attributes:
+        target: Name of the target.
+        triple: LLVM's target triple; "": this machine's.
+        mcpu: LLVM's name of the processor; "": the target's choice.
+        threads: Threads that the program is scheduled for; None: the target's choice.
+        batch: Samples per call, where the model leaves it open.
+        model: ``package.module:factory`` that makes the module of a state_dict; None: not needed.
+        calib: Calibration inputs, samples first, by input name (or "" for the only one); None: none.
+        calib_method: How a range is taken from calibration data.
+        input_range: Smallest and largest value of the inputs, where there is no calibration data.
+        scheme: JSON of a Scheme to follow; None: one is chosen.
+        int16: Patterns (as in fnmatch) of the values to store in 16 bits.
+
+    Raises:
+        ValueError: An option is impossible; the message names it.
+    """
+
+    target: str = "llvm"
+    triple: str = ""
+    mcpu: str = ""
+    threads: int | None = None
+    batch: int = 1
+    model: str | None = None
+    calib: Mapping[str, np.ndarray[Any, np.dtype[Any]]] | None = None
+    calib_method: str = "mse"
+    input_range: tuple[float, float] | None = None
+    scheme: str | None = None
+    int16: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.target:
+            raise ValueError("target must have a name")
+        if self.batch < 1 or (self.threads is not None and self.threads < 1):
+            raise ValueError(f"batch and threads must be at least 1, got {self.batch} and {self.threads}")
+        if self.model is not None and not all(self.model.partition(":")):
+            raise ValueError(f"model must be package.module:factory, got {self.model!r}")
+        if self.calib_method not in METHODS:
+            raise ValueError(f"calib_method must be one of {', '.join(METHODS)}, got {self.calib_method!r}")
+        object.__setattr__(self, "int16", tuple(self.int16))
+        self._check_range()
+        self._check_calib()
+
+    def _check_range(self) -> None:
+        if self.input_range is None:
+            return
+        low, high = self.input_range
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"input_range must be finite and rising, got {low},{high}")
+
+    def _check_calib(self) -> None:
+        if self.calib is None:
+            return
+        counts = {array.shape[:1] for array in self.calib.values()}
+        if len(counts) != 1 or counts & {(), (0,)}:
+            raise ValueError(f"calib must hold the same number of samples for each input, got {counts or 'nothing'}")
+
+    def example(self) -> tuple[np.ndarray[Any, np.dtype[Any]], ...] | None:
+        """The first batch of the calibration data as an example input, in its order; None without data."""
+        return None if self.calib is None else tuple(array[: self.batch] for array in self.calib.values())
+
+    def describe(self) -> dict[str, Any]:
+        """The options as plain JSON values for a manifest; data and schemes by their SHA-256."""
+        plain = ("target", "triple", "mcpu", "threads", "batch", "model", "calib_method")
+        described: dict[str, Any] = {name: getattr(self, name) for name in plain}
+        described["int16"] = list(self.int16)
+        described["input_range"] = None if self.input_range is None else list(map(float, self.input_range))
+        described["scheme"] = None if self.scheme is None else hashlib.sha256(self.scheme.encode()).hexdigest()
+        described["calib"] = "none" if self.calib is None else self._digest()
+        return described
+
+    def _digest(self) -> str:
+        digest = hashlib.sha256()
+        for name, array in sorted((self.calib or {}).items()):
+            digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
