@@ -11,6 +11,7 @@ import math
 import zipfile
 import zlib
 from collections.abc import Mapping
+from tokenize import TokenError  # from numpy's parser of .npy headers
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def _array(data: bytes) -> Array:
             raise ValueError(f"version {version}")
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(stream)
-    except (ValueError, EOFError, OverflowError) as e:
+    except (ValueError, EOFError, OverflowError, SyntaxError, TokenError, RecursionError, MemoryError) as e:
         raise FileError(f"a damaged .npy array ({' '.join(str(e).split())[:80]})") from e
     if dtype.hasobject or dtype.kind not in "biuf":
         raise UnsafeError(f"arrays of {dtype} are not read, only numbers")

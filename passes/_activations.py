@@ -85,10 +85,10 @@ def bounds(function: Function) -> tuple[float, float] | None:
 
 
 def line(function: Function) -> tuple[float, float] | None:
-    """(slope, offset) if ``function`` is a line that is not flat; else None."""
+    """(slope, offset) if ``function`` is a line; else None."""
     offset, end = (float(v) for v in function(np.array([0.0, 1.0])))
     slope = end - offset
-    if not math.isfinite(slope) or not math.isfinite(offset) or slope == 0:
+    if not math.isfinite(slope) or not math.isfinite(offset):
         return None
     wanted = slope * GRID + offset
     close = np.allclose(function(GRID), wanted, rtol=1e-9, atol=1e-9 * max(abs(slope), abs(offset)))

@@ -34,8 +34,8 @@ def window_of(anchor: ir.Node, weights: Array) -> Window:
     if anchor.op_type == "Conv1d":
         left, right = attribute(anchor, "pads")
         return Window(images=dims[0], height=1, width=dims[1], channels=dims[2], kernel=kernel,
-                      pads=(0, left, 0, right), strides=(1, attribute(anchor, "stride")),
-                      dilations=(1, attribute(anchor, "dilation")))  # fmt: skip
+                      pads=(0, left, 0, right), strides=(1, *attribute(anchor, "stride")),
+                      dilations=(1, *attribute(anchor, "dilation")))  # fmt: skip
     return Window(images=dims[0], height=dims[1], width=dims[2], channels=dims[3], kernel=kernel,
                   pads=tuple(attribute(anchor, "pads")), strides=tuple(attribute(anchor, "strides")),
                   dilations=tuple(attribute(anchor, "dilations")))  # fmt: skip

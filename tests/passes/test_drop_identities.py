@@ -45,3 +45,10 @@ def test_what_moves_values_stays():
             y = Transpose (q)
         }""",
     )
+
+
+def test_dropout_that_trains_stays():
+    unchanged(
+        drop_identities,
+        "g (float[4] x) => (y) <float r = {0.5}, bool t = {1}> { a = Dropout (x, r, t) y = Neg (a) }",
+    )

@@ -37,3 +37,13 @@ def test_backwards_stays():
             y = Slice (x, s, e, a, t)
         }""",
     )
+
+
+def test_an_empty_range_ends_where_it_starts():
+    check(
+        explicit_axes,
+        "g (float[2,4] x) => (y) <int64[1] s = {3}, int64[1] e = {1}, int64[1] a = {1}> { y = Slice (x, s, e, a) }",
+        """g (float[2,4] x) => (y) <int64[1] s = {3}, int64[1] e = {3}, int64[1] a = {1}, int64[1] t = {1}> {
+            y = Slice (x, s, e, a, t)
+        }""",
+    )

@@ -37,3 +37,10 @@ def test_cubic_stays():
         explicit_resize,
         'g (float[1,1,4,4] x) => (y) <float[4] s = {1, 1, 2, 2}> { y = Resize <mode = "cubic"> (x, , s) }',
     )
+
+
+def test_sizes_that_no_float32_scale_gives_stay():
+    unchanged(
+        explicit_resize,  # floor(7 * float32(31 / 7)) is 30
+        "g (float[1,1,7,4] x) => (y) <int64[4] sizes = {1, 1, 31, 4}> { y = Resize (x, , , sizes) }",
+    )

@@ -21,17 +21,17 @@ def test_norm_and_scale_go_into_the_convolution():
     model = check(
         both,
         """g (float[1,1,3] x) => (y) <float[2,1,1] w = {1, 2}, float[2] b = {1, 1}, float[2] gamma = {2, -3},
-            float[2] beta = {1, 2}, float[2] mean = {4, 5}, float[2] var = {3, 8}, float[2,1] k = {10, 100}> {
+            float[2] beta = {1, 2}, float[2] mean = {4, 5}, float[2] var = {3, 8}, float[2,1] k = {10, -100}> {
             c = Conv <pads = [0, 0], strides = [1], dilations = [1], group = 1> (x, w, b)
             n = BatchNormalization <epsilon = 1.0> (c, gamma, beta, mean, var)
             y = Mul (n, k)
         }""",
-        """g (float[1,1,3] x) => (y) <float[2,1,1] w = {10, -200}, float[2] b = {-20, 600}> {
+        """g (float[1,1,3] x) => (y) <float[2,1,1] w = {10, 200}, float[2] b = {-20, -600}> {
             y = Conv <pads = [0, 0], strides = [1], dilations = [1], group = 1> (x, w, b)
         }""",
     )
     (conv,) = model.graph
-    assert json.loads(conv.metadata_props[NORM]) == {"mean": [10, 200], "std": [20, 300]}
+    assert json.loads(conv.metadata_props[NORM]) == {"mean": [10, -200], "std": [20, 300]}
     assert [v.name for v in conv.inputs if v is not None] == ["x", "w", "b"]
 
 

@@ -61,21 +61,39 @@ def test_halves_of_a_projection_are_a_pair_and_the_bounded_one_is_the_gate(funct
     )
 
 
-def test_a_gate_made_from_the_value_is_no_pair():
+@pytest.mark.parametrize(("product", "gate"), [("s, u", "u, s"), ("v, u", "v, u")])
+def test_a_gate_made_from_the_value_is_no_pair(product, gate):
     weights = "float[2,2] w = {1, 2, 3, 4}, float[2] z = {0, 0}"
     check(
         whole,
-        f"""g (float[1,2] x) => (y) <{weights}> {{
+        f"""g (float[1,2] x) => (y, s) <{weights}> {{
             u = MatMul (x, w)
             v = MatMul (u, w)
             s = Sigmoid (v)
-            y = Mul (s, u)
+            y = Mul ({product})
         }}""",
-        f"""g (float[1,2] x) => (y) <{weights}> {{
+        f"""g (float[1,2] x) => (y, s) <{weights}> {{
             u = edgegate.Linear (x, w, z)
             v = edgegate.Linear (u, w, z)
             s = edgegate.unary.Sigmoid (v)
-            y = {_gate("Product", "")} (u, s)
+            y = {_gate("Product", "", "Sigmoid" if "s" in gate else "")} ({gate})
+        }}""",
+    )
+
+
+def test_an_ancestor_far_back_makes_no_pair():
+    weights = "float[2,2] w = {1, 2, 3, 4}, float[2] z = {0, 0}"
+    layers = (
+        "\n".join(f"{b}{i + 1} = MatMul ({b}{i}, w)" for b in "uv" for i in range(3))
+        .replace("u0", "x")
+        .replace("v0", "x")
+    )
+    check(
+        whole,
+        f"g (float[1,2] x) => (y) <{weights}> {{ {layers} y = Mul (u3, v3) }}",
+        f"""g (float[1,2] x) => (y) <{weights}> {{
+            {layers.replace("MatMul", "edgegate.Linear").replace("w)", "w, z)")}
+            y = {_gate("Product", "", "")} (u3, v3)
         }}""",
     )
 

@@ -70,6 +70,11 @@ def test_a_bent_value_that_stays_is_not_rounded_twice():
             y = edgegate.unary.Softplus (x)
         }""",
     )
+    check(
+        name_unary,
+        "g (float[2] x) => (y, t) { t = Tanh (x) y = Mul (t, t) }",
+        "g (float[2] x) => (y, t) { t = edgegate.unary.Tanh (x) y = edgegate.unary.Scalar_1 (x) }",
+    )
 
 
 def test_a_value_is_computed_twice_rather_than_a_function_torn_apart():
@@ -144,9 +149,10 @@ def test_relu_and_clip_alone_stay():
 def test_what_is_not_scalar_stays():
     unchanged(
         name_unary,
-        """g (float[1,2] x, float[2,2] z) => (y, w) <float[2] slope = {0.1, 0.2}> {
+        """g (float[1,2] x, float[2,2] z) => (y, w, v) <float[2] slope = {0.1, 0.2}, float[1,1,1] c = {2}> {
             y = PRelu (x, slope)
             w = Add (x, z)
+            v = Mul (x, c)
         }""",
     )
 
@@ -169,6 +175,9 @@ def test_a_line_after_a_layer_becomes_affine():
             y = edgegate.Affine <axis = 1> (c, k, z)
         }}""",
     )
+    model = parse(text.replace("=> (y)", "=> (y, z)").replace("y = Mul (c, k)", "y = Mul (c, k) z = Relu (c)"))
+    both(model)
+    assert [n.op_type for n in model.graph] == ["Conv", "Scalar_1", "Relu"]
     check(
         both,
         text.replace("=> (y)", "=> (y, c)"),
@@ -184,4 +193,12 @@ def test_a_formula_that_overflows_far_out_is_still_known():
         name_unary,
         "g (float[4] x) => (y) { s = Sigmoid (x) y = Log (s) }",
         "g (float[4] x) => (y) { y = edgegate.unary.LogSigmoid (x) }",
+    )
+
+
+def test_names_hold_where_a_function_is_undefined():
+    check(
+        name_unary,
+        "g (float[4] x) => (y) <float half = {0.5}> { y = Pow (x, half) }",
+        "g (float[4] x) => (y) { y = edgegate.unary.Sqrt (x) }",
     )

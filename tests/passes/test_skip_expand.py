@@ -22,3 +22,13 @@ def test_an_expand_that_makes_the_shape_stays():
             z = Neg (e)
         }""",
     )
+
+
+def test_a_constant_must_not_make_the_shape():
+    unchanged(
+        skip_expand,
+        """g (float[1,2,1] s) => (y) <int64[3] dims = {1, 2, 3}, float[3] c = {1, 2, 3}> {
+            e = Expand (s, dims)
+            y = Mul (e, c)
+        }""",
+    )

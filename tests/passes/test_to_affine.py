@@ -49,3 +49,4 @@ def test_numbers_maps_and_growing_shapes_stay():
             c = Mul (z, p)
         }""",
     )
+    unchanged(to_affine, "g (float[1,2,2,3] x) => (y) <float[2,1] rows = {2, 4}> { y = Mul (x, rows) }")

@@ -39,7 +39,7 @@ def test_a_constant_on_the_left_mixes_tokens():
     )
 
 
-def test_a_bias_that_something_else_follows_or_that_differs_per_row_stays_outside():
+def test_a_bias_of_something_read_elsewhere_of_one_number_or_of_rows_stays_outside():
     check(
         to_linear,
         """g (float[2,2] x) => (y, m) <float[2,2] w = {1, 2, 3, 4}, float[2] b = {5, 6}> {
@@ -50,6 +50,14 @@ def test_a_bias_that_something_else_follows_or_that_differs_per_row_stays_outsid
             <float[2,2] w = {1, 2, 3, 4}, float[2] z = {0, 0}, float[2] b = {5, 6}> {
             m = edgegate.Linear (x, w, z)
             y = Add (m, b)
+        }""",
+    )
+    check(
+        to_linear,
+        "g (float[2,2] x) => (y) <float[2,2] w = {1, 2, 3, 4}, float n = {5}> { m = MatMul (x, w) y = Add (m, n) }",
+        """g (float[2,2] x) => (y) <float[2,2] w = {1, 2, 3, 4}, float[2] z = {0, 0}, float n = {5}> {
+            m = edgegate.Linear (x, w, z)
+            y = Add (m, n)
         }""",
     )
     unchanged(
