@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterable
 from functools import cache
 
 from edgegate.errors import UnsafeError
@@ -37,13 +38,14 @@ ON_X86 = {"crc32": "sse4_2"}
 """On x86 LLVM splits an instruction off an extension that the kernel reports as a whole."""
 UNUSED = """
     64bit-mode cldemote clflushopt clwb clzero enqcmd ermsb fsgsbase fsrm hreset invpcid kl lwp movdir64b movdiri
-    mwaitx nopl pconfig pku prefetchi prefetchwt1 ptwrite rdpid rdpru rdrnd rdseed rtm serialize sgx shstk tsxldtrk
-    uintr usermsr vzeroupper waitpkg wbnoinvd widekl x87 xsave xsavec xsaveopt xsaves
+    ete mwaitx nopl pconfig pku prefetchi prefetchwt1 ptwrite rdpid rdpru rdrnd rdseed rtm serialize sgx shstk tsxldtrk
+    trbe uintr usermsr vzeroupper waitpkg wbnoinvd widekl x87 xsave xsavec xsaveopt xsaves
 """
 """Extensions that LLVM never uses unasked: system, random numbers, transactions, hints."""
 TUNING = """
-    allow-light- branchfusion fast- faster- false-deps- idivl- idivq- inc-dec-slow lea- macrofusion no-bypass-
-    pad-short- prefer- sbb-dep- slow- soft-float tagged-globals tuning- use-glm- use-slm-
+    allow-light- branchfusion enable-select-opt fast- faster- false-deps- fuse- idivl- idivq- inc-dec-slow lea-
+    macrofusion no-bypass- pad-short- prefer- sbb-dep- slow- soft-float tagged-globals tuning- use-glm-
+    use-postra-scheduler use-slm-
 """
 """How LLVM's words begin that only choose among instructions that are there anyway."""
 LEVELS = {"": (), "generic": (), "x86-64": (), "x86-64-v2": ("sse4.2", "ssse3", "popcnt", "cx16", "sahf")}
@@ -66,11 +68,17 @@ def check(target: Target) -> None:
     if target.mcpu not in LEVELS and not target.features:
         raise UnsafeError(f"the manifest names the processor {target.mcpu} but not the extensions that it has")
     needed = [*LEVELS.get(target.mcpu, ()), *target.features]
-    if lacking := sorted({word.lstrip("+") for word in needed if not _has(word, machine)}):
+    if absent := lacking(needed):
         raise UnsafeError(
-            f"the program needs {', '.join(lacking)}, which this machine's processor lacks; "
+            f"the program needs {', '.join(absent)}, which this machine's processor lacks; "
             "compile it with another --mcpu"
         )
+
+
+def lacking(features: Iterable[str]) -> list[str]:
+    """Which of LLVM's ``features`` this machine's processor lacks, or does not tell of; sorted."""
+    machine = platform.machine().lower()
+    return sorted({word.lstrip("+") for word in features if not _has(word, machine)})
 
 
 def _has(word: str, machine: str) -> bool:
@@ -79,7 +87,7 @@ def _has(word: str, machine: str) -> bool:
     if word.startswith("-") or name in UNUSED.split() or name.startswith(tuple(TUNING.split())):
         return True
     if MACHINES.get(machine, machine) == "x86_64" and name in ON_X86:
-        name = ON_X86[name]
+        return ON_X86[name] in flags()
     return OTHER.get(name, name if name in SAME.split() else "unknown") in flags()
 
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import onnx_ir as ir
 
 from edgegate import frontend, stages
-from edgegate.errors import CompileError
 from edgegate.graph import Array
 from edgegate.options import CompileOptions
 from edgegate.passes import FLOAT, run
 from edgegate.passes.to_integer import to_integer
 from edgegate.quant import Recipe, Scheme, quantize_scheme
 from edgegate.stages import Proof
-from edgegate.targets import TARGETS
+from edgegate.targets import names, target
 
 if TYPE_CHECKING:
     from edgegate.artifact import Artifact
@@ -30,27 +29,20 @@ def compile_model(source: Any, example: Any, options: CompileOptions) -> Artifac
         options: What is asked for.
 
     Raises:
-        CompileError: The model, or the target, does not allow it; every reason is listed.
+        ValueError: A wrong argument, the target's name among them.
+        CompileError: The model cannot be compiled; every reason is listed.
     """
-    machine = TARGETS.get(options.target)
-    if machine is None:
-        known = ", ".join(sorted(TARGETS)) or "none yet"
-        raise CompileError(options.target, "is not a target", f"choose one of: {known}")
+    if options.target not in names():
+        raise ValueError(f"target must be one of {', '.join(names())}, got {options.target!r}")
+    build = target(options.target)
     model, scheme, proof = integer_model(source, example, options)
-    return machine(model, scheme, proof, options)
+    return build(model, scheme, proof, options)
 
 
 def quantize_model(source: Any, example: Any, options: CompileOptions) -> tuple[bytes, Scheme, dict[str, Any]]:
     """The integer graph as ONNX bytes, the scheme that it follows, and what was proved of it."""
     model, scheme, proof = integer_model(source, example, options)
-    report = {
-        "accumulators": [
-            {"node": name, "low": low, "high": high, "bits": bits} for name, low, high, bits in proof.accumulators
-        ],
-        "rescales": proof.rescales,
-        "values": {name: {"low": low, "high": high} for name, (low, high) in proof.values.items()},
-    }
-    return ir.to_proto(model).SerializeToString(deterministic=True), scheme, report
+    return ir.to_proto(model).SerializeToString(deterministic=True), scheme, proof.document()
 
 
 def integer_model(source: Any, example: Any, options: CompileOptions) -> tuple[ir.Model, Scheme, Proof]:

@@ -10,9 +10,9 @@ def targets(json: Json = False, debug: Debug = False) -> None:
     from edgegate.api import extra_needed
 
     with extra_needed():
-        from edgegate.targets import TARGETS
+        from edgegate.targets import names, target
 
-    words = {name: (target.__doc__ or "").strip().partition("\n")[0] for name, target in TARGETS.items()}
+        words = {name: (target(name).__doc__ or "").strip().partition("\n")[0] for name in names()}
     if json:
         document("targets", targets=words)
         return

@@ -44,6 +44,17 @@ class Proof:
             f"{self.rescales} rescales in their domain, no float op"
         )
 
+    def document(self) -> dict[str, Any]:
+        """The proof as plain JSON values."""
+        return {
+            "summary": self.summary(),
+            "accumulators": [
+                {"node": name, "low": low, "high": high, "bits": bits} for name, low, high, bits in self.accumulators
+            ],
+            "rescales": self.rescales,
+            "values": {name: {"low": low, "high": high} for name, (low, high) in self.values.items()},
+        }
+
 
 def integer(model: ir.Model) -> None:
     """Stage check: raise CompileError, with every problem found, unless :func:`prove` succeeds."""

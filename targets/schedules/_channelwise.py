@@ -139,7 +139,7 @@ class _Channelwise:
         with self.builder.body():
             source = self.builder.flat(self.source)
             self.rows = Rows(self.registers, w, source, dtype(self.source), self.operand, self.zero_point)
-            with tasks(w.images * rows, work) as (first, last):
+            with tasks(self.registers.cpu, w.images * rows, work) as (first, last):
                 self.rows.allocate(w.span * w.row)
                 with T.serial(0, last - first) as i:
                     unit = bind(first + i)

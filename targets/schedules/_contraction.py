@@ -19,7 +19,6 @@ from edgegate.graph import Array, array, shape
 from edgegate.targets.schedules._anchors import weights_of, window_of, zero_point_of
 from edgegate.targets.schedules._cpu import Cpu
 from edgegate.targets.schedules._geometry import (
-    SERIAL,
     Rows,
     Tiles,
     channel_starts,
@@ -136,7 +135,7 @@ class _Contraction:
                 self.registers.operand,
                 self.zero_point,
             )
-            with tasks(self.units, self.work) as (first, last):
+            with tasks(self.registers.cpu, self.units, self.work) as (first, last):
                 if not self.window.pointwise:
                     self._convolution(first, last)
                 elif self.registers.operand == dtype(self.source) and self.window.channels % self.registers.word == 0:
@@ -187,7 +186,7 @@ class _Contraction:
     @contextmanager
     def _loop(self, tile: Tiles) -> Iterator[Expr]:
         """Over equal tiles; on threads where there is one stretch of pixels only (a product by a vector)."""
-        parallel = self.units == 1 and self.work >= SERIAL and tile.count > 1
+        parallel = self.units == 1 and tile.count > 1 and self.registers.cpu.parallel(self.work)
         with (T.parallel if parallel else T.serial)(0, tile.count) as t:
             yield t
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 Dot = Literal["vnni512", "vnni256", "avx2", "neon_dot", "neon", "generic"]
 Lookup = Literal["vbmi", "pshufb", "tbl", "scalar"]
 
+SERIAL = 1 << 18
+"""Multiplications below which a kernel does not share its work among threads."""
 _LANES: dict[Dot, int] = {"vnni512": 16, "vnni256": 8, "avx2": 8, "neon_dot": 4, "neon": 4, "generic": 4}
 _ACCUMULATORS: dict[Dot, int] = {
     "vnni512": 24,
@@ -37,10 +39,12 @@ class Cpu:
             ``neon``, ``generic``: whatever LLVM makes of a widening multiply and add.
         lookup: How a table of 256 bytes is read: ``vbmi`` vpermi2b, ``pshufb`` and ``tbl`` chains over 16 or 64
             entries, ``scalar`` one byte at a time.
+        threads: How many threads share the work of a kernel; None: any number.
     """
 
     dot: Dot = "generic"
     lookup: Lookup = "scalar"
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.lookup not in _LOOKUPS[self.dot]:
@@ -56,22 +60,27 @@ class Cpu:
         """Registers that a kernel may hold sums in; the rest carry weights, activations and addresses."""
         return _ACCUMULATORS[self.dot]
 
+    def parallel(self, work: int) -> bool:
+        """Whether ``work`` multiplications are worth sharing among threads."""
+        return self.threads != 1 and work >= SERIAL
+
     @classmethod
-    def of(cls, target: Any) -> Cpu:
+    def of(cls, target: Any, threads: int | None = None) -> Cpu:
         """The features of a ``tvm.target.Target`` of kind llvm, from its triple, mcpu and mattr."""
         from tvm.target import codegen
 
-        return cls.with_features({str(name) for name in codegen.llvm_get_cpu_features(target)})
+        dot, lookup = _flavours({str(name) for name in codegen.llvm_get_cpu_features(target)})
+        return cls(dot=dot, lookup=lookup, threads=threads)
 
-    @classmethod
-    def with_features(cls, features: set[str]) -> Cpu:
-        """The best flavours among LLVM's feature names, for example ``{"avx2", "avxvnni"}``."""
-        if {"avx512vnni", "avx512bw", "avx512vl"} <= features:
-            return cls(dot="vnni512", lookup="vbmi" if "avx512vbmi" in features else "pshufb")
-        if "avxvnni" in features:
-            return cls(dot="vnni256", lookup="pshufb")
-        if "avx2" in features:
-            return cls(dot="avx2", lookup="pshufb")
-        if "neon" in features:
-            return cls(dot="neon_dot" if "dotprod" in features else "neon", lookup="tbl")
-        return cls()
+
+def _flavours(features: set[str]) -> tuple[Dot, Lookup]:
+    """The best flavours among LLVM's feature names, for example ``{"avx2", "avxvnni"}``."""
+    if {"avx512vnni", "avx512bw", "avx512vl"} <= features:
+        return "vnni512", "vbmi" if "avx512vbmi" in features else "pshufb"
+    if "avxvnni" in features:
+        return "vnni256", "pshufb"
+    if "avx2" in features:
+        return "avx2", "pshufb"
+    if "neon" in features:
+        return "neon_dot" if "dotprod" in features else "neon", "tbl"
+    return "generic", "scalar"

@@ -10,7 +10,7 @@ from tvm.script.ir_builder import tirx as T
 from edgegate.graph import Array, array, shape
 from edgegate.targets.schedules._channelwise import ChannelBlocks
 from edgegate.targets.schedules._cpu import Cpu
-from edgegate.targets.schedules._geometry import SERIAL, tasks
+from edgegate.targets.schedules._geometry import tasks
 from edgegate.targets.schedules._group import Group
 from edgegate.targets.schedules._kernel import Block, Builder, Kernel, Run, Unsupported, dtype
 from edgegate.targets.schedules._registers import bind
@@ -40,7 +40,11 @@ def _along_memory(builder: Builder, narrow: bool) -> Kernel:
     registers, size = builder.registers, int(np.prod(shape(builder.group.output)))
     block, width = registers.block, min(registers.block, size)
     epilogue = Epilogue(builder, _same, {})
-    with builder.body(), tasks(-(-size // block), size * 8) as (first, last), T.serial(0, last - first) as i:
+    with (
+        builder.body(),
+        tasks(registers.cpu, -(-size // block), size * 8) as (first, last),
+        T.serial(0, last - first) as i,
+    ):
         offset = bind(tirx.min((first + i) * block, size - width))
         run = Run(offset=offset, image=offset, lanes=block, count=width)
         epilogue.finish(Block(runs=[run], slots=[0] * 4, packed=narrow), {})
@@ -63,7 +67,7 @@ def _along_channels(builder: Builder, inputs: list[ir.Value], narrow: bool) -> K
     blocks = ChannelBlocks(channels, registers.block, registers.order(narrow))
     epilogue = Epilogue(builder, blocks.arrange, {})
     shares = images * blocks.count
-    parallel = shares > 1 and images * pixels * channels * 8 >= SERIAL
+    parallel = shares > 1 and registers.cpu.parallel(images * pixels * channels * 8)
     with builder.body(), (T.parallel if parallel else T.serial)(0, shares) as share:
         image, b = bind(share // blocks.count), bind(share % blocks.count)
         channel = blocks.start(b)

@@ -11,11 +11,10 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from edgegate.graph import Array
+from edgegate.targets.schedules._cpu import Cpu
 from edgegate.targets.schedules._kernel import powers
 from edgegate.targets.schedules._registers import Expr, Registers, bind, view
 
-SERIAL = 1 << 18
-"""Multiplications below which a kernel does not share its work among threads."""
 TASKS = 16
 """Most shares of a kernel's work; each keeps its own copy of input rows."""
 
@@ -120,12 +119,12 @@ def tile_rows(pixels: int, most: int) -> int:
 
 
 @contextmanager
-def tasks(units: int, work: int) -> Iterator[tuple[Expr, Expr]]:
+def tasks(cpu: Cpu, units: int, work: int) -> Iterator[tuple[Expr, Expr]]:
     """A loop over shares of ``units`` units, on threads where ``work`` multiplications are worth it.
 
     Gives the first unit of the share and the one behind its last.
     """
-    shares = min(units, TASKS) if work >= SERIAL else 1
+    shares = min(units, cpu.threads or TASKS) if cpu.parallel(work) else 1
     with (T.parallel if shares > 1 else T.serial)(0, shares) as i:
         yield bind(i * units // shares), bind((i + 1) * units // shares)
 

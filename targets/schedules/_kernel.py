@@ -146,6 +146,8 @@ class Builder:
 
     def flat(self, value: ir.Value) -> Expr:
         """The buffer of an activation (or of the output) as one dimension."""
+        if array(value) is not None:
+            raise Unsupported(f"{value.name} is a constant where an activation was expected")
         return self._views[id(value)]
 
     def constant(self, data: Array) -> Expr:

@@ -101,7 +101,8 @@ def _multiply(
         for f, t in zip(m, total, strict=True)
     ]
     worst = (scaling.bound << p) * int(m.max()) + max(abs(o) for o in offset)
-    if scaling.bound << p >= 1 << 31 or worst >= 1 << 63:
+    lifted_out_of_range = p > 0 and scaling.bound << p >= 1 << 31
+    if lifted_out_of_range or worst >= 1 << 63:
         raise Unsupported("the rescale does not fit 64 bits with its constants folded")
     registers = builder.registers
     factor = Constants(builder, m, arrange, pairs=True)

@@ -11,7 +11,7 @@ from tvm.script.ir_builder import tirx as T
 from edgegate.graph import attribute, shape
 from edgegate.targets.schedules._channelwise import ChannelBlocks
 from edgegate.targets.schedules._cpu import Cpu
-from edgegate.targets.schedules._geometry import SERIAL, shift_of
+from edgegate.targets.schedules._geometry import shift_of
 from edgegate.targets.schedules._group import Group
 from edgegate.targets.schedules._kernel import Builder, Kernel, Unsupported, dtype, load
 from edgegate.targets.schedules._registers import Expr, bind, view
@@ -50,7 +50,7 @@ class _Total:
     def kernel(self) -> Kernel:
         """Emit the function: blocks of channels of every image, each a loop over pixels."""
         shares = self.images * self.blocks.count
-        parallel = shares > 1 and self.images * self.pixels * self.channels >= SERIAL
+        parallel = shares > 1 and self.registers.cpu.parallel(self.images * self.pixels * self.channels)
         with self.builder.body(), (T.parallel if parallel else T.serial)(0, shares) as share:
             image, b = bind(share // self.blocks.count), bind(share % self.blocks.count)
             channel = self.blocks.start(b)

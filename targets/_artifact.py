@@ -1,0 +1,135 @@
+"""What an artifact holds besides its program: the edges, the integer graph, the self-test, what was proved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+import onnx_ir as ir
+
+from edgegate import interpreter, manifest, vectors
+from edgegate.artifact import Artifact
+from edgegate.graph import Array, array, shape
+from edgegate.manifest import IOSpec, Storage
+from edgegate.options import CompileOptions
+from edgegate.stages import Proof
+from edgegate.targets._edges import inputs_of, outputs_of
+
+TOOLS = ("apache-tvm", "apache-tvm-ffi", "numpy", "onnx", "onnx-ir", "torch")
+"""What else than EdgeGate decides about the bytes of a program."""
+
+
+def artifact_of(
+    model: ir.Model, proof: Proof, options: CompileOptions, target: manifest.Target, program: Mapping[str, bytes]
+) -> Artifact:
+    """The artifact of a compiled integer model.
+
+    Args:
+        model: The integer graph that the program was made from.
+        proof: What was proved of it.
+        options: What the user asked for.
+        target: What the program runs on.
+        program: Its files by name.
+    """
+    contents = {
+        "model.onnx": ir.to_proto(model).SerializeToString(deterministic=True),
+        vectors.VECTORS: vectors.pack(self_test(model, options.calib)),
+        **program,
+    }
+    edges = (
+        zip(model.graph.inputs, inputs_of(model), strict=True),
+        zip(model.graph.outputs, outputs_of(model), strict=True),
+    )
+    inputs, outputs = ([_spec(outer, stored) for outer, stored in pairs] for pairs in edges)
+    return Artifact.create(
+        contents, target=target, inputs=inputs, outputs=outputs, versions=_versions(),
+        options=options.describe(), proof=proof.document(),
+    )  # fmt: skip
+
+
+def _spec(outer: ir.Value, stored: ir.Value) -> IOSpec:
+    """The description of an input or output: what the user gives or gets, and what the program does."""
+    assert outer.dtype is not None, "inputs and outputs have a type"
+    name, dims, dtype = str(outer.name), shape(outer), outer.dtype.numpy().name
+    if outer is stored:
+        return IOSpec(name=name, shape=dims, dtype=dtype)
+    edge = next(n for n in (stored.producer(), *(n for n, _ in stored.uses())) if n is not None and _joins(n, outer))
+    scale, zero_point = (array(v) for v in edge.inputs[1:3])
+    assert scale is not None and zero_point is not None, "the edges' scales are constants"
+    storage = Storage(dtype=zero_point.dtype.name, scale=float(scale), zero_point=int(zero_point))
+    return IOSpec(name=name, shape=dims, dtype=dtype, storage=storage)
+
+
+def _joins(node: ir.Node, outer: ir.Value) -> bool:
+    return any(v is outer for v in (*node.inputs, *node.outputs))
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in TOOLS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue  # not every target needs every tool
+    return found
+
+
+def self_test(model: ir.Model, calib: Mapping[str, Array] | None) -> list[vectors.Vector]:
+    """Inputs that reach every value of the storage, some near the zero point, and one real sample if there is any.
+
+    The answers are the interpreter's. The same model gives the same vectors.
+    """
+    rng = np.random.default_rng(0)
+    stored = inputs_of(model)
+    feeds = [[_anything(rng, v) for v in stored], [_something(rng, v) for v in stored]]
+    if calib is not None:
+        feeds.append(_sample(model, calib))
+    return [_vector(model, stored, feed) for feed in feeds]
+
+
+def _vector(model: ir.Model, stored: list[ir.Value], feed: list[Array]) -> vectors.Vector:
+    values = interpreter.run(model, {str(v.name): x for v, x in zip(stored, feed, strict=True)}, keep=True)
+    names = [str(v.name) for v in model.graph.outputs]
+    answers = [values[str(v.name)] for v in outputs_of(model)]
+    inputs = [str(v.name) for v in model.graph.inputs]
+    return vectors.Vector(inputs=dict(zip(inputs, feed, strict=True)), outputs=dict(zip(names, answers, strict=True)))
+
+
+def _anything(rng: np.random.Generator, value: ir.Value) -> Array:
+    """Every stored integer alike, the ends of the range oftener."""
+    low, high, dtype = _limits(value)
+    plain = rng.integers(low, high + 1, shape(value))
+    ends = rng.choice([low, high], shape(value))
+    return np.where(rng.random(shape(value)) < 1 / 16, ends, plain).astype(dtype)
+
+
+def _something(rng: np.random.Generator, value: ir.Value) -> Array:
+    """Bell-shaped around the middle of the range."""
+    low, high, dtype = _limits(value)
+    spread = rng.normal((low + high) / 2, (high - low) / 8, shape(value))
+    return np.clip(np.rint(spread), low, high).astype(dtype)
+
+
+def _limits(value: ir.Value) -> tuple[int, int, np.dtype[np.generic]]:
+    assert value.dtype is not None, "every value of an integer model has a type"
+    dtype = value.dtype.numpy()
+    if dtype == np.bool_:
+        return 0, 1, dtype
+    info = np.iinfo(dtype)
+    return int(info.min), int(info.max), dtype
+
+
+def _sample(model: ir.Model, calib: Mapping[str, Array]) -> list[Array]:
+    """The first calibration sample as the program takes it."""
+    feed = []
+    for outer, stored in zip(model.graph.inputs, inputs_of(model), strict=True):
+        data = calib[str(outer.name)] if str(outer.name) in calib else next(iter(calib.values()))
+        batch = data[: shape(outer)[0]]
+        node = stored.producer()
+        if outer is stored or node is None:
+            feed.append(batch)
+            continue
+        (quantized,) = interpreter.evaluate(node, [batch, *(array(v) for v in node.inputs[1:])])
+        feed.append(quantized)
+    return feed

@@ -1,0 +1,69 @@
+"""Target ``llvm``: a shared library for a CPU, through TVM's LLVM back end."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Any
+
+import onnx_ir as ir
+import tvm
+
+from edgegate import files
+from edgegate.artifact import Artifact
+from edgegate.options import CompileOptions
+from edgegate.quant import Scheme
+from edgegate.stages import Proof
+from edgegate.targets._artifact import artifact_of
+from edgegate.targets._machine import Machine, machine
+from edgegate.targets._tvm import emit
+from edgegate.targets.schedules import Cpu
+
+LIMIT = 1 << 31
+"""Largest program, in bytes."""
+
+
+def llvm(model: ir.Model, scheme: Scheme, proof: Proof, options: CompileOptions) -> Artifact:
+    """A shared library for x86-64, AArch64 or RISC-V CPUs under Linux, with kernels for their integer units.
+
+    Args:
+        model: The integer graph.
+        scheme: How its values are stored (not needed: the graph says it).
+        proof: What was proved of the graph.
+        options: ``triple``, ``mcpu`` and ``threads`` are read.
+
+    Raises:
+        ValueError: The triple or the processor is unknown.
+        ToolchainError: No C compiler to link with.
+    """
+    made_for = machine(options.triple, options.mcpu)
+    program = shared_library(executable(model, made_for, options.threads), made_for)
+    return artifact_of(model, proof, options, made_for.described("llvm"), {"program.so": program})
+
+
+def executable(model: ir.Model, made_for: Machine, threads: int | None = None) -> Any:
+    """TVM's executable of the integer model, not linked yet; ``.mod`` gives the generated code.
+
+    Args:
+        model: The integer graph.
+        made_for: The processor.
+        threads: Threads that the kernels share their work among; None: any number.
+    """
+    target = made_for.target
+    return tvm.compile(emit(model, Cpu.of(target, threads)), target)
+
+
+def shared_library(compiled: Any, made_for: Machine) -> bytes:
+    """The bytes of the linked program: the same for the same model, compiler and linker.
+
+    Raises:
+        ToolchainError: No C compiler, or it fails.
+    """
+
+    def link(output: str, objects: list[str], **_: Any) -> None:
+        made_for.link(output, objects)
+
+    with tempfile.TemporaryDirectory(prefix="edgegate-") as folder:
+        path = os.path.join(folder, "program.so")
+        compiled.export_library(path, fcompile=link)
+        return files.read(path, LIMIT)
