@@ -24,6 +24,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 LIMIT = 4 << 30
 """Most bytes of arrays read from one file."""
 NPY = b"\x93NUMPY"
+AXES = 16
+"""Most axes of an array, as for the inputs and outputs of an artifact."""
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What numpy writes; other ways to compress may be missing from a Python."""
 
 
 def load(path: files.Path) -> dict[str, Array]:
@@ -62,9 +66,11 @@ def unpack(data: bytes) -> dict[str, Array]:
             entries = archive.infolist()
             if sum(e.file_size for e in entries) > LIMIT:
                 raise UnsafeError(f"more than {LIMIT} bytes when unpacked")
+            if other := {e.compress_type for e in entries} - {*METHODS}:
+                raise FileError(f"not a .npz file that numpy wrote: compressed by method {min(other)}")
             arrays = {e.filename.removesuffix(".npy"): _array(archive.read(e)) for e in entries}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as e:
-        raise FileError(f"not a .npz file, or a damaged one ({e})") from e
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as e:
+        raise FileError(f"not a .npz file, or a damaged one ({' '.join(str(e).split())[:80]})") from e
     if len(arrays) != len(entries):
         raise UnsafeError("two arrays have one name")
     return arrays
@@ -79,6 +85,8 @@ def _array(data: bytes) -> Array:
             raise ValueError(f"version {version}")
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(stream)
+        if min(shape, default=0) < 0 or len(shape) > AXES:
+            raise ValueError(f"shape {shape}")
     except (ValueError, EOFError, OverflowError, SyntaxError, TokenError, RecursionError, MemoryError) as e:
         raise FileError(f"a damaged .npy array ({' '.join(str(e).split())[:80]})") from e
     if dtype.hasobject or dtype.kind not in "biuf":

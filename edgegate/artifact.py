@@ -104,12 +104,11 @@ class Artifact:
             ValueError: It is larger than 4 GiB and ``path`` is a file.
         """
         contents = {MANIFEST: self.manifest.to_bytes(), **dict(sorted(self.files.items()))}
-        if not (os.fspath(path).endswith("/") or os.path.isdir(path)):
+        check(path)
+        if _is_folder(path):
+            files.write_folder(path, contents)
+        else:
             files.write(path, _zip.pack(contents))
-            return
-        if os.path.isdir(path) and os.listdir(path) and not os.path.isfile(os.path.join(path, MANIFEST)):
-            raise FileError(f"{files.show(path)}: a folder that holds other things than an artifact")
-        files.write_folder(path, contents)
 
     @classmethod
     def load(cls, path: Path) -> Artifact:
@@ -146,6 +145,23 @@ class Artifact:
 def load(path: Path) -> Artifact:
     """Read and check the artifact at ``path``, as :meth:`Artifact.load`."""
     return Artifact.load(path)
+
+
+def check(path: Path) -> None:
+    """Return if an artifact could be saved as ``path``, as far as can be told without writing.
+
+    Raises:
+        FileError: As :func:`edgegate.files.check`; or the folder holds other things than an artifact.
+    """
+    files.check(path, folder=_is_folder(path))
+    with files.translated(path):
+        if os.path.isdir(path) and os.listdir(path) and not os.path.isfile(os.path.join(path, MANIFEST)):
+            raise FileError(f"{files.show(path)}: a folder that holds other things than an artifact")
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether an artifact is saved at ``path`` as a folder."""
+    return os.fspath(path).endswith("/") or os.path.isdir(path)
 
 
 def _allowed(name: str) -> bool:

@@ -52,6 +52,21 @@ def read(path: Path, limit: int, *, folder: int | None = None) -> bytes:
             return file.read(status.st_size)
 
 
+def check(path: Path, *, folder: bool = False) -> None:
+    """Return if :func:`write` could write ``path``, or :func:`write_folder`, as far as can be told before.
+
+    Raises:
+        FileError: There is no such folder, no permission, or something else than a file (folder) is there.
+    """
+    target = os.path.realpath(path)
+    with translated(path):
+        os.stat(os.path.dirname(target))
+        if not os.access(os.path.dirname(target), os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "the folder is not ours to write")
+    if os.path.lexists(target) and not (os.path.isdir(target) if folder else os.path.isfile(target)):
+        raise FileError(f"{show(path)}: exists and is not a {'folder' if folder else 'regular file'}")
+
+
 def write(path: Path, parts: Sequence[bytes]) -> None:
     """Write ``parts``, one after the other, as the file ``path``; an old file there is replaced.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgegate.cli import model as arguments
-from edgegate.cli.output import Debug, Json, document, note, progress
+from edgegate.cli.output import Debug, Json, document, note, progress, writable
 
 
 def compile(
@@ -32,22 +32,14 @@ def compile(
 ) -> None:
     """Compile a model to an integer-only program."""
     from edgegate.api import extra_needed
-    from edgegate.options import CompileOptions
+    from edgegate.artifact import check
 
-    options = CompileOptions(
-        target=target,
-        calib=arguments.calibration(calib),
-        calib_method=calib_method,
-        input_range=arguments.input_range(input_range),
-        scheme=arguments.scheme_text(scheme),
-        int16=tuple(int16 or ()),
-        model=model,
-        batch=batch,
-        mcpu=mcpu,
-        triple=triple,
-        threads=threads,
-    )
     path = output or os.path.splitext(os.path.basename(source))[0] + ".egate"
+    writable(path, keep=(source, calib, scheme), check=check)
+    options = arguments.options(
+        target=target, mcpu=mcpu, triple=triple, threads=threads, model=model, batch=batch,
+        calib=calib, calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16,
+    )  # fmt: skip
     with extra_needed(), progress(f"compiling {source} for {target}"):
         from edgegate.compiler import compile_model
 
@@ -55,4 +47,6 @@ def compile(
     artifact.save(path)
     if json:
         document("compile", output=path, manifest=artifact.manifest.document())
+    if proved := artifact.manifest.proof.get("summary"):
+        note(f"proved: {proved}")
     note(f"{path}: {target}, {sum(map(len, artifact.files.values()))} bytes")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgegate.errors import FileError, InputError
+
+if TYPE_CHECKING:
+    from edgegate.options import CompileOptions
 
 Source = Annotated[str, typer.Argument(metavar="MODEL", help="A .pt2, .onnx, .pt (state_dict) or .safetensors file.")]
 Calib = Annotated[str, typer.Option("--calib", metavar="FILE|none", help="Calibration inputs, a .npz file.")]
@@ -24,6 +27,28 @@ Int16 = Annotated[
     list[str] | None, typer.Option("--int16", metavar="PATTERN", help="Store these values in 16 bits; repeatable.")
 ]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Samples per call, where the model leaves it open.")]
+
+
+def options(
+    *, calib: str, input_range: str | None, scheme: str | None, int16: list[str] | None, **plain: Any
+) -> CompileOptions:
+    """The options that the arguments ask for; ``plain`` are those that need no reading.
+
+    Raises:
+        FileError: A file that an argument names is missing or damaged.
+        UnsafeError: It holds Python objects.
+        InputError: An argument is no number.
+        ValueError: An option is impossible.
+    """
+    from edgegate.options import CompileOptions
+
+    return CompileOptions(
+        calib=calibration(calib),
+        input_range=pair(input_range),
+        scheme=scheme_text(scheme),
+        int16=tuple(int16 or ()),
+        **plain,
+    )
 
 
 def calibration(path: str) -> dict[str, Any] | None:
@@ -52,7 +77,7 @@ def scheme_text(path: str | None) -> str | None:
         raise FileError(f"{files.show(path)}: not a text file") from e
 
 
-def input_range(text: str | None) -> tuple[float, float] | None:
+def pair(text: str | None) -> tuple[float, float] | None:
     """The two numbers of "LOW,HIGH".
 
     Raises:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
+
+from edgegate import files
+from edgegate.errors import InputError
 
 SCHEMA = 1
 """Version of the documents that ``--json`` prints."""
@@ -22,6 +26,26 @@ ArtifactPath = Annotated[str, typer.Argument(metavar="ARTIFACT", help="A compile
 def document(command: str, **entries: Any) -> None:
     """Print the one JSON document of ``command`` on stdout."""
     print(json.dumps({"schema": SCHEMA, "command": command, **entries}, allow_nan=False, indent=1))
+
+
+def writable(*paths: str | None, keep: Sequence[str | None] = (), check: Callable[[str], None] = files.check) -> None:
+    """Return if the outputs can be written, as far as that can be told before the work is done.
+
+    Args:
+        paths: Where they will go; None: nowhere.
+        keep: The inputs, which no output may replace.
+        check: Looks at one path.
+
+    Raises:
+        FileError: There is no such folder, it may not be written to, or something else is in the way.
+        InputError: An output would replace an input or another output.
+    """
+    taken = {os.path.realpath(path) for path in keep if path}
+    for path in filter(None, paths):
+        check(path)
+        if os.path.realpath(path) in taken:
+            raise InputError(f"{files.show(path)}: an input, or named for two outputs")
+        taken.add(os.path.realpath(path))
 
 
 def note(text: str) -> None:

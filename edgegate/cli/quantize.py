@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from edgegate.cli import model as arguments
-from edgegate.cli.output import Debug, Json, document, note, progress
+from edgegate.cli.output import Debug, Json, document, note, progress, writable
 
 
 def quantize(
@@ -30,18 +30,13 @@ def quantize(
     """Quantize a model to integers, as a graph that ONNX Runtime runs."""
     from edgegate import files
     from edgegate.api import extra_needed
-    from edgegate.options import CompileOptions
 
-    options = CompileOptions(
-        calib=arguments.calibration(calib),
-        calib_method=calib_method,
-        input_range=arguments.input_range(input_range),
-        scheme=arguments.scheme_text(scheme),
-        int16=tuple(int16 or ()),
-        model=model,
-        batch=batch,
-    )
     path = output or os.path.splitext(os.path.basename(source))[0] + ".int.onnx"
+    writable(path, report, scheme_out, keep=(source, calib, scheme))
+    options = arguments.options(
+        model=model, batch=batch,
+        calib=calib, calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16,
+    )  # fmt: skip
     with extra_needed(), progress(f"quantizing {source}"):
         from edgegate.compiler import quantize_model
 

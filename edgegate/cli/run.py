@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgegate.cli.output import ArtifactPath, Debug, Json, Threads, document, note
+from edgegate.cli.output import ArtifactPath, Debug, Json, Threads, document, note, writable
 
 
 def run(
@@ -23,6 +23,7 @@ def run(
     from edgegate.artifact import load
     from edgegate.runtime import Session
 
+    writable(output, keep=(artifact, input))
     loaded = load(artifact)
     feed = _named(_npz.load(input), [spec.name for spec in loaded.manifest.inputs])
     results = Session(loaded, threads=threads).run(feed)
