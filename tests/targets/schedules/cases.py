@@ -1,0 +1,100 @@
+"""Graphs that become one kernel each: every kind of layer, with what follows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from tests.targets.schedules.net import UNIT, Net
+
+CHANNELS = (1, 3, 5, 16, 17, 24, 40, 64, 65)
+Case = tuple[Net, ir.Value]
+
+
+def conv_case(inputs: int, outputs: int, side: tuple[int, int], size: int, batch: int = 1, **more: Any) -> Case:
+    net = Net(inputs * 100 + outputs)
+    y = net.table(net.rescale(net.conv(net.given(net.bytes(batch, *side, inputs)), outputs, size, **more)))
+    residual = net.given(net.bytes(*net.data[str(y.name)].shape))
+    return net, net.add(y, residual)
+
+
+def convolutions() -> list[Case]:
+    return [
+        conv_case(3, 16, (9, 9), 3, pads=[1, 0, 0, 1], strides=[2, 2], zero_point=-128),
+        conv_case(64, 64, (8, 9), 3, pads=[1, 1, 1, 1], zero_point=127),
+        conv_case(5, 17, (7, 7), 3, pads=[2, 2, 2, 2], dilations=[2, 2]),
+        conv_case(16, 24, (6, 5), 1),
+        conv_case(40, 65, (5, 5), 1, batch=2),
+        conv_case(24, 1, (5, 5), 3, strides=[2, 1], pads=[1, 1, 1, 1]),
+        conv_case(65, 3, (5, 5), 1, strides=[3, 2]),
+        conv_case(1, 5, (3, 9), 3, pads=[0, 1, 2, 3], batch=2),
+        conv_case(17, 40, (1, 1), 1),
+    ]
+
+
+def products() -> list[Case]:
+    cases = []
+    for rows, k, n in ((1, 64, 300), (3, 17, 5), (49, 5, 24)):
+        net = Net(rows)
+        a = net.given(net.bytes(2, rows, k, dtype=np.uint8) if rows == 3 else net.bytes(rows, k))
+        y = net.op("MatMul", a, net.weights(k, n), np.arange(n, dtype=np.int32) - 7, a_zero_point=11, b_zero_point=0)
+        cases.append((net, net.rescale(y, to=2, low=9, high=200) if rows != 49 else y))
+    net = Net(9)
+    x = net.given(net.bytes(2, 20, 5))
+    geometry = {"pads": [4, 0], "stride": [2], "dilation": [2], "group": 1, "input_zero_point": 5}
+    y = net.op("Conv1d", x, net.weights(17, 3, 5), np.zeros(17, np.int32), **geometry)
+    return [*cases, (net, net.rescale(y, to=5))]
+
+
+def pair_case(inputs: int, outputs: int, size: int, batch: int = 1) -> Case:
+    net = Net(outputs)
+    x = net.given(net.bytes(batch, 6, 5, inputs))
+    pads = [size // 2] * 4
+    value, gate = (net.rescale(net.conv(x, outputs, size, 5, pads=pads), per_channel=p) for p in (True, False))
+    return net, net.product(net.table(value), net.table(gate, np.uint8), gate_zero_point=0)
+
+
+def depthwise_case(channels: int, size: int, stride: int, dilation: int, dtype: Any = np.int8, batch: int = 1) -> Case:
+    net = Net(channels)
+    zero_point = 250 if dtype == np.uint8 else -128
+    x = net.given(net.bytes(batch, 7, 6, channels, dtype=dtype))
+    y = net.depthwise(x, size, zero_point, strides=[stride] * 2, dilations=[dilation] * 2, pads=[size - 1] * 4)
+    return net, net.table(net.rescale(y))
+
+
+def pools() -> list[Case]:
+    cases = []
+    for channels in (1, 24, 130):
+        net = Net(channels)
+        x = net.given(net.bytes(2, 5, 3, channels))
+        y = net.op("Sum", x, axes=[1, 2], keepdims=channels % 2, input_zero_point=-128)
+        cases.append((net, net.rescale(y, per_channel=False)))
+    net = Net(7)
+    x = net.given(net.bytes(2, 7, 8, 65))
+    geometry = {"kernel": [3, 2], "pads": [1, 0, 0, 1], "strides": [2, 2]}
+    cases.append((net, net.table(net.op("MaxPool2d", x, **geometry, dilations=[1, 2]))))
+    net = Net(8)
+    x = net.given(net.bytes(1, 7, 8, 16, dtype=np.uint8))
+    return [*cases, (net, net.rescale(net.op("SumPool2d", x, **geometry, input_zero_point=255)))]
+
+
+def elementwise() -> list[Case]:
+    cases = []
+    for channels in CHANNELS:
+        net = Net(channels)
+        x, gate = net.given(net.bytes(2, 3, 5, channels)), net.given(net.bytes(2, 1, 1, channels, dtype=np.uint8))
+        multiplier = UNIT if channels % 2 else UNIT + 12345
+        cases.append((net, net.product(x, gate, multiplier, gate_zero_point=0)))
+        net = Net(channels)
+        x, y = (net.given(net.bytes(2, 3, 1, channels)) for _ in range(2))
+        cases.append((net, net.table(net.add(x, y))))
+    for dtype, to in ((np.int8, 3), (np.uint8, 2), (np.int8, 5), (np.int8, 6)):
+        net = Net(to)
+        x = net.given(net.bytes(1, 4, 5, 24, dtype=dtype))
+        info = np.iinfo(ir.DataType(to).numpy())
+        cases.append((net, net.rescale(x, to=to, input_zero_point=-7, low=int(info.min), high=99)))
+    net = Net(1)
+    x = net.given(net.rng.integers(-(1 << 30), 1 << 30, (2, 3, 24)).astype(np.int32))
+    return [*cases, (net, net.rescale(x))]
