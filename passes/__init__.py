@@ -2,27 +2,33 @@
 
 from edgegate.passes._pipeline import Pass, run
 from edgegate.passes.absorb_pad import absorb_pad
+from edgegate.passes.compose_tables import compose_tables
 from edgegate.passes.divide_by_constant import divide_by_constant
 from edgegate.passes.drop_identities import drop_identities
+from edgegate.passes.drop_unread import drop_unread
 from edgegate.passes.drop_unused import drop_unused
 from edgegate.passes.explicit_axes import explicit_axes
 from edgegate.passes.explicit_resize import explicit_resize
 from edgegate.passes.explicit_shapes import explicit_shapes
 from edgegate.passes.explicit_windows import explicit_windows
 from edgegate.passes.fold_affine import fold_affine
+from edgegate.passes.fold_clips import fold_clips
 from edgegate.passes.fold_constants import fold_constants
 from edgegate.passes.global_pools import global_pools
+from edgegate.passes.join_moves import join_moves
 from edgegate.passes.lift_constants import lift_constants
 from edgegate.passes.merge_convex import merge_convex
 from edgegate.passes.merge_duplicates import merge_duplicates
 from edgegate.passes.name_gates import name_gates
 from edgegate.passes.name_unary import name_unary
+from edgegate.passes.share_equal import share_equal
 from edgegate.passes.skip_expand import skip_expand
+from edgegate.passes.split_layers import split_layers
 from edgegate.passes.to_affine import to_affine
 from edgegate.passes.to_linear import to_linear
 from edgegate.passes.trim_conv import trim_conv
 
-__all__ = ["FLOAT", "Pass", "run"]
+__all__ = ["FLOAT", "INTEGER", "Pass", "run"]
 
 FLOAT: tuple[Pass, ...] = (
     # One way to write everything: later passes need not know the others.
@@ -53,4 +59,13 @@ FLOAT: tuple[Pass, ...] = (
 )
 """From the frontend's graph to the normal form that quantization and ``to_integer`` see."""
 
-# INTEGER and to_integer go here.
+INTEGER: tuple[Pass, ...] = (
+    share_equal,  # two values that are one have one reader each, and the passes below look at readers
+    join_moves,  # an identity between a layer and what follows it hides both from each other
+    split_layers,  # before the clips and tables: those behind a Split then follow a layer of their own
+    fold_clips,  # before the tables: a clip is free in a Rescale, while a Table costs a look-up
+    compose_tables,
+    share_equal,  # again: parts of layers and composed tables may be equal
+    drop_unread,
+)
+"""From what ``to_integer`` writes to what targets see. Each pass keeps every bit of every graph output."""
