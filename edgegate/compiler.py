@@ -10,7 +10,7 @@ import onnx_ir as ir
 from edgegate import frontend, stages
 from edgegate.graph import Array
 from edgegate.options import CompileOptions
-from edgegate.passes import FLOAT, run
+from edgegate.passes import FLOAT, INTEGER, run
 from edgegate.passes.to_integer import to_integer
 from edgegate.quant import Recipe, Scheme, quantize_scheme
 from edgegate.stages import Proof
@@ -55,6 +55,7 @@ def integer_model(source: Any, example: Any, options: CompileOptions) -> tuple[i
         recipe = Recipe(method=options.calib_method, int16=options.int16, input_range=options.input_range)
         scheme = quantize_scheme(model, _batches(model, options), recipe)
     to_integer(scheme)(model)
+    run(model, INTEGER, stages.integer)
     return model, scheme, stages.prove(model)
 
 
