@@ -29,8 +29,13 @@ class Quantizer:
         self._high = np.float32(limits.max - storage.zero_point)
         self._scratch = np.empty(spec.shape, np.float32)
 
-    def __call__(self, real: Array, stored: Array) -> None:
+    def __call__(self, real: Array, stored: Array, start: int = 0) -> None:
         """Write the stored form of ``real`` (float32, at most the spec's samples) to ``stored``.
+
+        Args:
+            real: Part of an input.
+            stored: Of the same shape.
+            start: Which sample of the input is the first of ``real``, for the message.
 
         Raises:
             InputError: A NaN or an infinity, with its place.
@@ -39,7 +44,7 @@ class Quantizer:
         with np.errstate(over="ignore", invalid="ignore"):  # a huge quotient saturates
             np.divide(real, self._scale, out=work)
         if not (np.isfinite(work.min()) and np.isfinite(work.max())):
-            _refuse_non_finite(self._name, real)
+            _refuse_non_finite(self._name, real, start)
         np.clip(work, self._low, self._high, out=work)
         np.rint(work, out=work)
         np.add(work, self._zero_point, out=stored, casting="unsafe")
@@ -51,9 +56,10 @@ def dequantize(stored: Array, storage: Storage, real: Array) -> None:
     np.multiply(real, np.float32(storage.scale), out=real)
 
 
-def _refuse_non_finite(name: str, real: Array) -> None:
+def _refuse_non_finite(name: str, real: Array, start: int) -> None:
     """Raise the InputError if ``real`` is not finite; a quotient may be infinite all the same."""
     places = np.argwhere(~np.isfinite(real))
     if len(places):
-        where = [int(i) for i in places[0]]
-        raise InputError(f"input {name!r}: {real[tuple(where)]} at {where}; expected finite numbers")
+        first = tuple(int(i) for i in places[0])
+        where = [start + i if axis == 0 else i for axis, i in enumerate(first)]
+        raise InputError(f"input {name!r}: {real[first]} at {where}; expected finite numbers")

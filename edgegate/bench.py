@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import cycle, islice
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from edgegate import files, vectors
 from edgegate._edges import dequantize
 from edgegate._npz import Array
-from edgegate.errors import FileError, InputError, ToolchainError
+from edgegate.errors import EdgeGateError, FileError, InputError, MismatchError, ToolchainError
 from edgegate.runtime import Session, compare
 
 GRAPH = "model.onnx"
@@ -50,20 +51,24 @@ def peers(
 
     Raises:
         MismatchError: ONNX Runtime and the program give different answers on ``feed``.
-        FileError: The artifact holds no graph, or the float model is missing.
-        InputError: The float model takes other inputs than the artifact.
+        FileError: The artifact holds no graph, or a model is missing or damaged.
+        InputError: A model takes other inputs than the artifact.
         ToolchainError: ONNX Runtime is not installed.
     """
     contents = session.artifact.files
     if GRAPH not in contents:
         raise FileError(f"the artifact holds no {GRAPH} for the peer")
-    integer = _onnxruntime(contents[GRAPH], feed, threads)
-    answer = session.run(feed)
-    for (name, expected), found in zip(answer.items(), integer(), strict=True):
+    integer = _onnxruntime(contents[GRAPH], feed, threads, f"the artifact's {GRAPH}")
+    answer, found_there = session.run(feed), integer()
+    if len(answer) != len(found_there):
+        raise MismatchError(f"the artifact's {GRAPH} has {len(found_there)} outputs, the program {len(answer)}")
+    for (name, expected), found in zip(answer.items(), found_there, strict=True):
         compare(expected, found, f"ONNX Runtime's output {name!r} and the program's")
     engines = {"onnxruntime-int": integer}
     if float_model is not None:
-        engines["onnxruntime-float"] = _onnxruntime(files.read(float_model, 2 << 30), feed, threads)
+        engines["onnxruntime-float"] = _onnxruntime(
+            files.read(float_model, 2 << 30), feed, threads, files.show(float_model)
+        )
     return engines
 
 
@@ -95,7 +100,8 @@ def _repeats(engine: Call) -> int:
     return max(1, round(LEAST_SECONDS / max(shortest, 1e-9)))
 
 
-def _onnxruntime(model: bytes, feed: Mapping[str, Array], threads: int) -> Call:
+def _onnxruntime(model: bytes, feed: Mapping[str, Array], threads: int, what: str) -> Call:
+    """A function that runs the model ``what`` on ``feed`` once; it was run before, so it can be."""
     try:
         import onnxruntime
     except ImportError as e:
@@ -103,9 +109,23 @@ def _onnxruntime(model: bytes, feed: Mapping[str, Array], threads: int) -> Call:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = 4
+    with _refused(what, FileError):
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_inputs()]
     if set(names) != set(feed):
-        raise InputError(f"the peer's model takes {', '.join(names)}, the artifact {', '.join(feed)}")
+        raise InputError(f"{what} takes {', '.join(names)}, the artifact {', '.join(feed)}")
+    with _refused(what, InputError):
+        session.run(None, dict(feed))
     return lambda: session.run(None, dict(feed))
+
+
+@contextmanager
+def _refused(what: str, error: type[EdgeGateError]) -> Iterator[None]:
+    """Turn ONNX Runtime's exceptions, which have no base class of their own, into ``error``."""
+    try:
+        yield
+    except Exception as e:
+        if not type(e).__module__.startswith("onnxruntime"):
+            raise
+        raise error(f"{what}: ONNX Runtime refuses it: {' '.join(str(e).split())[:200]}") from e

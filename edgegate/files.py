@@ -60,9 +60,10 @@ def check(path: Path, *, folder: bool = False) -> None:
     """
     target = os.path.realpath(path)
     with translated(path):
-        os.stat(os.path.dirname(target))
+        if not stat.S_ISDIR(os.stat(os.path.dirname(target)).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "")
         if not os.access(os.path.dirname(target), os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, "the folder is not ours to write")
+            raise PermissionError(errno.EACCES, "")
     if os.path.lexists(target) and not (os.path.isdir(target) if folder else os.path.isfile(target)):
         raise FileError(f"{show(path)}: exists and is not a {'folder' if folder else 'regular file'}")
 

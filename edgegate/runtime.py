@@ -131,15 +131,15 @@ class Session:
         with self._lock:
             for start in range(0, count, batch):
                 part = slice(start, start + batch)
-                self._step([a[part] for a in arrays], [r[part] for r in results.values()])
+                self._step([a[part] for a in arrays], [r[part] for r in results.values()], start)
         return results
 
-    def _step(self, arrays: Sequence[Array], results: Sequence[Array]) -> None:
-        """One call of the program on at most a batch of samples."""
+    def _step(self, arrays: Sequence[Array], results: Sequence[Array], start: int = 0) -> None:
+        """One call of the program on at most a batch of samples, the first of them sample ``start``."""
         for array, quantizer, whole in zip(arrays, self._quantizers, self._program.buffers, strict=True):
             buffer = whole[: len(array)] if whole.ndim else whole
             if quantizer and array.dtype == np.float32:
-                quantizer(array, buffer)
+                quantizer(array, buffer, start)
             else:
                 np.copyto(buffer, array)
             if whole.ndim and len(array) < len(whole):

@@ -51,6 +51,7 @@ def artifact(
     storage: Storage | None = STORED,
     more: Mapping[str, bytes] | None = None,
     options: Mapping[str, Any] | None = None,
+    proof: Mapping[str, Any] | None = None,
 ) -> Artifact:
     """An artifact of ``program`` with two correct test vectors."""
     x = [np.full((batch, 8), n, np.int8) for n in (0, 5)]
@@ -64,7 +65,7 @@ def artifact(
         inputs=[IOSpec(name="x", shape=(batch, 8), dtype=dtype, storage=storage)],
         outputs=[IOSpec(name=n, shape=(batch, 8), dtype=dtype, storage=storage) for n in names],
         options={"batch": batch} if options is None else options,
-        proof={"conv": {"low": -5, "high": 7}},
+        proof={"conv": {"low": -5, "high": 7}} if proof is None else proof,
     )
 
 

@@ -6,6 +6,7 @@ Documents for machines (``--json``) go to stdout, words for people to stderr.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 
@@ -16,5 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: Without the program's name; None: those of this process.
     """
     from edgegate.cli.app import app
+    from edgegate.cli.boundary import report
 
-    app(arguments, prog_name="edgegate")
+    try:
+        app(arguments, prog_name="edgegate")
+    except OSError as e:  # the help does not fit on the disk
+        sys.exit(report(e))

@@ -23,7 +23,7 @@ def bench(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Measure the median time of a call, float arrays in to float arrays out."""
+    """Measure how long a call takes, in the median."""
     if peer not in (None, "onnxruntime"):
         raise InputError(f"--peer: expected onnxruntime, got {peer!r}")
     if float_model and not peer:

@@ -12,6 +12,7 @@ from typing import ParamSpec
 
 import typer
 
+from edgegate.cli.output import note
 from edgegate.errors import EdgeGateError, ExitCode
 
 P = ParamSpec("P")
@@ -33,7 +34,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **named: P.kwargs) -> None:
         try:
             command(*args, **named)
-            sys.stdout.flush()
+            print(end="", flush=True)
         except (KeyboardInterrupt, Exception) as e:
             if isinstance(e, typer.Exit | typer.BadParameter):
                 raise
@@ -41,29 +42,40 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
                 import traceback
 
                 traceback.print_exc()
-            raise typer.Exit(_report(e)) from e
+            raise typer.Exit(report(e)) from e
 
     return run
 
 
-def _report(error: BaseException) -> int:
-    """Print what went wrong; the exit code."""
+def report(error: BaseException) -> int:
+    """Print what went wrong; returns the exit code."""
     if isinstance(error, KeyboardInterrupt):
-        _print("interrupted")
+        note("interrupted")
         return INTERRUPTED
-    if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing left to flush into
-        return BROKEN_PIPE
+    if isinstance(error, OSError):
+        return _unwritable(error)
     if isinstance(error, EdgeGateError):
         for line in str(error).splitlines():
-            _print(f"error: {line}")
+            note(f"error: {line}")
         return error.exit_code
     if isinstance(error, ValueError) and _raised_by_a_check(error.__traceback__):
-        _print(f"error: {' '.join(str(error).split())}")
+        note(f"error: {' '.join(str(error).split())}")
         return ExitCode.USAGE
     text = " ".join(str(error).split())[:300]
-    _print(f"internal error: {type(error).__name__}: {text}; --debug shows where")
+    note(f"internal error: {type(error).__name__}: {text}; --debug shows where")
     return ExitCode.INTERNAL
+
+
+def _unwritable(error: OSError) -> int:
+    """The exit code of an OSError that no file's name belongs to: stdout is closed, or its disk is full."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again at its end
+    if isinstance(error, BrokenPipeError):
+        return BROKEN_PIPE
+    note(f"error: {error.strerror or error}")
+    return ExitCode.IO
 
 
 def _raised_by_a_check(trace: TracebackType | None) -> bool:
@@ -73,7 +85,3 @@ def _raised_by_a_check(trace: TracebackType | None) -> bool:
     if trace is None or not str(trace.tb_frame.f_globals.get("__name__")).startswith(CHECKED):
         return False
     return dis.opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"
-
-
-def _print(line: str) -> None:
-    print(line, file=sys.stderr)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgegate import files
 from edgegate.errors import FileError, InputError
 
 if TYPE_CHECKING:
     from edgegate.options import CompileOptions
+
+SCHEME_LIMIT = 1 << 28
+"""Largest scheme file, in bytes."""
 
 Source = Annotated[str, typer.Argument(metavar="MODEL", help="A .pt2, .onnx, .pt (state_dict) or .safetensors file.")]
 Calib = Annotated[str, typer.Option("--calib", metavar="FILE|none", help="Calibration inputs, a .npz file.")]
@@ -66,15 +71,19 @@ def calibration(path: str) -> dict[str, Any] | None:
 
 
 def scheme_text(path: str | None) -> str | None:
-    """The text of the scheme file."""
+    """The text of the scheme file, which is JSON.
+
+    Raises:
+        FileError: It is missing or damaged.
+    """
     if path is None:
         return None
-    from edgegate import files
-
+    text = files.read(path, SCHEME_LIMIT)
     try:
-        return files.read(path, 1 << 28).decode()
-    except UnicodeDecodeError as e:
-        raise FileError(f"{files.show(path)}: not a text file") from e
+        json.loads(text)
+    except (ValueError, RecursionError) as e:  # UnicodeDecodeError is a ValueError
+        raise FileError(f"{files.show(path)}: no JSON ({e})") from e
+    return text.decode()
 
 
 def pair(text: str | None) -> tuple[float, float] | None:

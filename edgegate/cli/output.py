@@ -50,7 +50,12 @@ def writable(*paths: str | None, keep: Sequence[str | None] = (), check: Callabl
 
 def note(text: str) -> None:
     """A line for people, on stderr."""
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """``text`` without what would break the line or steer a terminal: names come from files of others."""
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 @contextmanager

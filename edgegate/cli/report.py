@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from edgegate.cli.output import ArtifactPath, Debug, Json, document
+from edgegate.cli.output import ArtifactPath, Debug, Json, document, printable
 
 if TYPE_CHECKING:
     from edgegate.manifest import IOSpec, Manifest
 
 
 def report(artifact: ArtifactPath, json: Json = False, debug: Debug = False) -> None:
-    """Show what an artifact is: target, inputs, outputs, files, proofs."""
+    """Show what an artifact is, without running it."""
     from edgegate.artifact import load
 
     manifest = load(artifact).manifest
@@ -20,7 +20,7 @@ def report(artifact: ArtifactPath, json: Json = False, debug: Debug = False) -> 
         document("report", artifact=artifact, manifest=manifest.document())
         return
     for line in _lines(manifest):
-        print(line)
+        print(printable(line))
 
 
 def _lines(manifest: Manifest) -> Iterator[str]:
@@ -35,7 +35,10 @@ def _lines(manifest: Manifest) -> Iterator[str]:
             yield f"{word:<11} {_spec(spec)}"
     for name, entry in sorted(manifest.files.items()):
         yield f"file        {name}  {entry.size} bytes  sha256 {entry.sha256[:16]}"
-    for word, notes in (("option", manifest.options), ("version", manifest.versions), ("proof", manifest.proof)):
+    proof = dict(manifest.proof)
+    if summary := proof.pop("summary", None):
+        yield f"proved      {summary}"
+    for word, notes in (("option", manifest.options), ("version", manifest.versions), ("proof", proof)):
         for name, value in sorted(notes.items()):
             yield f"{word:<11} {name} = {_short(value)}"
 

@@ -15,6 +15,7 @@ from edgegate import _zip
 from edgegate.errors import FileError
 from edgegate.manifest import MANIFEST
 from tests import tiny_program as tiny
+from tests.forked import as_nobody, in_child, world
 
 
 def test_short_writes_are_completed(made, tmp_path, monkeypatch):
@@ -22,24 +23,6 @@ def test_short_writes_are_completed(made, tmp_path, monkeypatch):
     made.save(tmp_path / "m.egate")
     monkeypatch.undo()
     assert edgegate.load(tmp_path / "m.egate") == made
-
-
-def in_child(body):
-    """Run ``body`` in a forked child; what it returned."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            result = body()
-        except BaseException as e:
-            result = f"{type(e).__name__}: {e}"
-        os.write(writing, str(result).encode()[:4000])
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as stream:
-        result = stream.read().decode()
-    os.waitpid(child, 0)
-    return result
 
 
 def test_disk_full_by_ulimit(tmp_path):
@@ -79,15 +62,15 @@ def test_disk_full_on_a_small_file_system(tmp_path):
     assert done.stdout.splitlines()[-1] == "b'old' ['m.egate']"
 
 
-def test_no_permission(made, tmp_path):
-    (tmp_path / "locked").mkdir(mode=0o500)
+def test_no_permission(made):
+    with world() as folder:
 
-    def body():
-        if os.getuid() == 0:
-            os.setuid(65534)  # root may write anywhere
-        made.save(tmp_path / "locked" / "m.egate")
+        def save(name):
+            return as_nobody(lambda: made.save(folder / name / "m.egate"))
 
-    assert "no permission" in in_child(body)
+        assert save("open") == "None"
+        assert save("locked") == f"FileError: {folder}/locked/m.egate: no permission (Permission denied)"
+        assert [path.name for path in folder.rglob("*.egate")] == ["m.egate"]
 
 
 def test_a_file_system_that_cannot_exchange_folders(made, tmp_path, monkeypatch):

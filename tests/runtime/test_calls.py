@@ -88,7 +88,7 @@ def test_outputs_that_share_memory_with_the_input():
         (["text"], {}, "got <U4"),
         ([[[1], [1, 2]]], {}, "no array of numbers"),
         ([np.array([[0, 0, np.nan, 0, 0, 0, 0, 0]], np.float32)], {}, r"nan at \[0, 2\]; expected finite"),
-        ([np.array([[0] * 8, [0] * 7 + [-np.inf]], np.float32)], {}, r"-inf at \[0, 7\]"),
+        ([np.array([[0] * 8, [0] * 7 + [-np.inf]], np.float32)], {}, r"-inf at \[1, 7\]"),
     ],
 )
 def test_wrong_inputs(plus_one, positional, named, words):
