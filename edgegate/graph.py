@@ -16,6 +16,8 @@ DOMAIN = "edgegate"
 """The ONNX domain of the project's own ops."""
 LAYER, SOURCE = "edgegate.layer", "edgegate.source"
 """Metadata keys of a node: the torch module's dotted name, and the user's source line."""
+GATE = "edgegate.gate"
+"""Metadata key of an integer GatedProduct that is a gate: JSON with its kind, family, activation, value_activation."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -72,7 +74,8 @@ def insert(
 ) -> ir.Value:
     """Insert a node beside ``anchor`` and return its output.
 
-    The node is called ``name`` and so is its output; it inherits the anchor's layer and source line.
+    The node is called ``name`` and so is its output; it inherits the anchor's layer and source line, and, if it is
+    an op of the anchor's type, what gate that is.
 
     Args:
         anchor: The node that the new one stands before (or after).
@@ -86,7 +89,8 @@ def insert(
         after: Insert after the anchor instead of before it.
     """
     output = ir.Value(name=name, shape=ir.Shape(dims), type=ir.TensorType(dtype))
-    kept = {k: anchor.metadata_props[k] for k in (LAYER, SOURCE) if k in anchor.metadata_props}
+    keys = (LAYER, SOURCE, GATE) if op_type == anchor.op_type else (LAYER, SOURCE)
+    kept = {k: anchor.metadata_props[k] for k in keys if k in anchor.metadata_props}
     node = ir.node(op_type, inputs, attributes or {}, domain=domain, outputs=[output], name=name, metadata_props=kept)
     graph = anchor.graph
     assert graph is not None, "anchor was removed from its graph"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 
 import numpy as np
 import onnx_ir as ir
 
-from edgegate.graph import shape
+from edgegate.graph import GATE, attribute, shape
 from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored
 from edgegate.passes.to_integer._scaling import WIDTH, dtype_of, match, multipliers, output_attributes, rescale
 from edgegate.quant.fixed_point import fixed_pair
 from edgegate.quant.scalar_ops import scalar_function
+from edgegate.quant.sharing import GATE as DOMAIN_OF_GATES
 from edgegate.quant.storage import Storage
 from edgegate.quant.tables import entries, knots
 
@@ -67,7 +69,7 @@ def _result_dims(node: ir.Node, order: tuple[int, ...]) -> list[int]:
 
 
 def gate(lowering: Lowering, node: ir.Node) -> None:
-    """Lower value * gate to one gated product."""
+    """Lower value * gate to one gated product, which says of itself what gate it is."""
     value, gate_ = _operands(lowering, node)
     output = node.outputs[0]
     target, name = lowering.storage(output), str(output.name)
@@ -80,7 +82,15 @@ def gate(lowering: Lowering, node: ir.Node) -> None:
     inputs = [value.value, gate_.value, *multipliers(lowering, name, [scale])]
     dims = _result_dims(node, value.order)
     result = lowering.emit("GatedProduct", inputs, name, dtype_of(target), dims, attributes)
+    if node.domain == DOMAIN_OF_GATES:
+        lowering.nodes[-1].metadata_props[GATE] = _said(node)
     lowering.keep(output, Stored(value=result, storage=target, order=value.order))
+
+
+def _said(node: ir.Node) -> str:
+    """What the float passes found out about a gate, as JSON."""
+    said = {key: str(attribute(node, key, "")) for key in ("family", "activation", "value_activation")}
+    return json.dumps({"kind": node.op_type, **said}, sort_keys=True, separators=(",", ":"))
 
 
 def add(lowering: Lowering, node: ir.Node) -> None:

@@ -1,0 +1,120 @@
+"""Every net of the families: what must be recognised in it, and how near its integers must come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tests.families import maps, pairs, plain, unary
+
+IMAGE, TOKENS, SEQUENCE, ROW = (1, 3, 12, 12), (1, 6, 12), (1, 4, 24), (1, 10)
+LOGISTIC = ("Paired", "F2", "Sigmoid", "")
+ELU = ("Paired", "F2", "Sigmoid", "ELU")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Net:
+    """A family's net.
+
+    Attributes:
+        make: Makes the module.
+        shape: Of its input.
+        gates: (kind, family, activation, activation of the value) of each gate, in order.
+        unary: Names of the scalar functions, in order.
+        calibrated: Least signal-to-noise ratio against float in dB, with calibration data.
+        alone: The same without data.
+    """
+
+    make: Callable[[], nn.Module]
+    shape: tuple[int, ...]
+    gates: tuple[tuple[str, str, str, str], ...] = ()
+    unary: tuple[str, ...] = ()
+    calibrated: float = 24.0
+    alone: float = 20.0
+
+
+def spread(activation: str, value: str = "ReLU") -> tuple[str, str, str, str]:
+    """What a gate over channels or places is called."""
+    return ("Reduce", "F4", activation, value)
+
+
+def feed_forward(activation: Callable[..., object], packed: bool, name: str, *unary: str) -> Net:
+    """A transformer's gated half."""
+    make, gate = partial(pairs.FeedForward, activation, packed), ("Paired", "F2", name, "")
+    return Net(make=make, shape=TOKENS, gates=(gate,) * 2, unary=unary, calibrated=17.0, alone=14.0)
+
+
+NETS = {
+    "silu_gelu": Net(
+        make=partial(unary.Chain, F.silu, F.gelu, nn.GELU("tanh"), unary.written_swish), shape=IMAGE,
+        unary=("SiLU", "GELU", "GELUTanh", "SiLU"),
+    ),
+    "hard": Net(
+        make=partial(unary.Chain, F.hardswish, F.hardsigmoid, F.relu6), shape=IMAGE,
+        unary=("HardSwish", "HardSigmoid"),
+    ),
+    "smooth": Net(
+        make=partial(unary.Chain, F.mish, F.elu, F.softplus, unary.written_softsign), shape=IMAGE,
+        unary=("Mish", "ELU", "Softplus", "Softsign"),
+    ),
+    "glu": Net(make=pairs.GLU, shape=(1, 6, 10), gates=(LOGISTIC,) * 2, unary=("Sigmoid",) * 2),
+    "swiglu": feed_forward(F.silu, False, "SiLU", "SiLU", "SiLU"),
+    "geglu": feed_forward(F.gelu, True, "GELU", "GELU", "GELU"),
+    "reglu": feed_forward(F.relu, True, "ReLU"),
+    "bilinear": feed_forward(nn.Identity(), False, ""),
+    "deepfill_chunk": Net(
+        make=partial(pairs.DeepFill, True), shape=(1, 4, 16, 16), gates=(ELU,) * 4, unary=("ELU", "Sigmoid") * 4
+    ),
+    "deepfill_two": Net(
+        make=partial(pairs.DeepFill, False), shape=(1, 4, 16, 16), gates=(ELU,) * 4, unary=("ELU", "Sigmoid") * 4
+    ),
+    "wavenet": Net(
+        make=pairs.WaveNet, shape=(1, 2, 24), gates=(("Paired", "F2", "Sigmoid", "Tanh"),) * 3,
+        unary=("Tanh", "Sigmoid") * 3,
+    ),
+    "conv_glu": Net(
+        make=pairs.ConvGLU, shape=IMAGE, gates=(("Paired", "F2", "GELU", ""),), unary=("GELU",), calibrated=22.0
+    ),
+    "highway": Net(
+        make=pairs.Highway, shape=ROW, gates=(LOGISTIC,) * 2, unary=("Sigmoid", "Tanh") * 2
+    ),
+    "se": Net(make=lambda: maps.Between(maps.Squeeze(8, 4)), shape=IMAGE,
+        gates=(spread("Sigmoid"),), unary=("Sigmoid",)),
+    "ese": Net(
+        make=lambda: maps.Between(maps.Effective()), shape=IMAGE, gates=(spread("HardSigmoid"),),
+        unary=("HardSigmoid",),
+    ),
+    "scse": Net(
+        make=lambda: maps.Between(maps.Concurrent()), shape=IMAGE, gates=(spread("Sigmoid"),) * 2,
+        unary=("Sigmoid",) * 2,
+    ),
+    "mobilenet_v3": Net(
+        make=maps.MobileNetV3, shape=(1, 3, 16, 16), gates=(spread("HardSigmoid", "HardSwish"),) * 2,
+        unary=("HardSwish",) * 3 + ("HardSigmoid",) + ("HardSwish",) * 2 + ("HardSigmoid",),
+    ),
+    "residual": Net(make=plain.Residual, shape=IMAGE),
+}  # fmt: skip
+"""Name -> net."""
+
+
+def awake(net: Net) -> nn.Module:
+    """The net's module with weights as training leaves them: gates open and close, norms have moments."""
+    torch.manual_seed(0)
+    module = net.make().eval()
+    for part in module.modules():
+        if isinstance(part, nn.modules.conv._ConvNd | nn.Linear):
+            fan = part.weight[0].numel() if not getattr(part, "transposed", False) else part.weight[:, 0].numel()
+            nn.init.normal_(part.weight, std=(1.4 / fan) ** 0.5)
+            if part.bias is not None:
+                nn.init.normal_(part.bias, std=0.3)
+        elif isinstance(part, nn.modules.batchnorm._BatchNorm):
+            nn.init.normal_(part.running_mean, std=0.3)
+            nn.init.uniform_(part.running_var, 0.5, 2)
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.normal_(part.bias, std=0.3)
+    return module
