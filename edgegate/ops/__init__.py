@@ -14,6 +14,7 @@ from edgegate.ops.matmul import MATMUL
 from edgegate.ops.matmul16x8 import MATMUL16X8
 from edgegate.ops.max_pool2d import MAX_POOL2D
 from edgegate.ops.move import MOVES
+from edgegate.ops.reduce_extremes import REDUCE_EXTREMES
 from edgegate.ops.rescale import RESCALE
 from edgegate.ops.resize_linear import RESIZE_LINEAR
 from edgegate.ops.sum import SUM
@@ -31,6 +32,7 @@ OWN = (
     MATMUL,
     MATMUL16X8,
     MAX_POOL2D,
+    *REDUCE_EXTREMES,
     RESCALE,
     RESIZE_LINEAR,
     SUM,

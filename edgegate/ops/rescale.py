@@ -16,7 +16,7 @@ import numpy as np
 
 from edgegate.graph import Array
 from edgegate.ops._elementwise import NUMPY, TVM, elementwise, spread
-from edgegate.ops._op import INT48, Bound, Interval, Op, Sample, fits
+from edgegate.ops._op import INT32, INT48, Bound, Interval, Op, Sample, fits
 
 BODY = """
 <domain: "edgegate", opset_import: ["" : 21]>
@@ -112,7 +112,10 @@ def bounds(
     x: Interval, multiplier: Interval, shift: Interval, *, input_zero_point: int, output_zero_point: int, low: int,
     high: int, to: int,
 ) -> Bound:  # fmt: skip
-    """TOSA's domain: the shift in [2, 62], and ``-2**(shift-1) <= x < 2**(shift-1)``."""
+    """TOSA's domain: the shift in [2, 62], and ``-2**(shift-1) <= x < 2**(shift-1)``.
+
+    With a 16-bit multiplier instead: x fits 48 bits, and what the clip sees fits 32 (apply_scale_16).
+    """
     centred = x.shifted(-input_zero_point)
     if multiplier.data is None or shift.data is None:
         raise OverflowError("multiplier and shift must be constants")
@@ -122,7 +125,9 @@ def bounds(
         raise OverflowError(f"clip range [{low}, {high}] does not fit {np.dtype(NUMPY[to])}")
     ends = np.array([[centred.low], [centred.high]], np.int64)
     m, s = multiplier.data.reshape(1, -1), shift.data.reshape(1, -1)
-    scaled = np.clip(scale(ends, m, s) + output_zero_point, low, high)
+    moved = scale(ends, m, s) + output_zero_point
+    fits(Interval(low=int(moved.min()), high=int(moved.max())), INT32, "the rescaled value")
+    scaled = np.clip(moved, low, high)
     return Bound(output=Interval(low=int(scaled.min()), high=int(scaled.max())))
 
 
@@ -137,7 +142,7 @@ def check_domain(centred: Interval, multiplier: Array, shift: Array) -> None:
         raise OverflowError(f"a multiplier lies outside [{least}, {1 << bits})")
     if np.any(shift < 2) or np.any(shift > 62):
         raise OverflowError(f"a shift lies outside [2, 62]: {int(shift.min())}..{int(shift.max())}")
-    tightest = int(shift[live].min()) if live.any() else 62
+    tightest = int(shift[live].min()) if live.any() and not wide else 62
     fits(centred, tightest, f"the value rescaled with shift {tightest}")
 
 

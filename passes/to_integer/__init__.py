@@ -32,6 +32,8 @@ RULES: dict[tuple[str, str], Rule] = {
     ("", "Clip"): elements.clip,
     ("", "ReduceMean"): windows.reduce_mean,
     ("", "ReduceSum"): windows.reduce_mean,
+    ("", "ReduceMax"): windows.reduce_extremum,
+    ("", "ReduceMin"): windows.reduce_extremum,
     ("", "AveragePool"): windows.average_pool,
     ("", "MaxPool"): windows.max_pool,
     ("", "Resize"): windows.resize,

@@ -122,22 +122,23 @@ def matmul(lowering: Lowering, node: ir.Node) -> None:
 def affine(lowering: Lowering, node: ir.Node) -> None:
     """Lower x * scale + bias, one pair per channel, to a depthwise convolution with one tap.
 
-    The scale is stored with 8 bits per channel in its own scale, so it is exact up to the rescale.
+    The scale is stored with 8 bits per channel in its own scale, so it is exact up to the rescale, unless it is
+    next to nothing beside the bias.
     """
     gain, offset = array(node.inputs[1]), array(node.inputs[2])
     if gain is None or offset is None:
         raise NotLowerable("its scale or offset is computed at run time", "make them constants of the model")
     dims = shape(node.outputs[0])
-    channel_axis = 1 if len(dims) == 4 else len(dims) - 1
-    order = CHANNELS_LAST[4] if len(dims) == 4 else tuple(range(len(dims)))
+    axis = int(attribute(node, "axis"))
+    order = (*(a for a in range(len(dims)) if a != axis), axis)
     x = lowering.stored(node.inputs[0], order)
     if x.storage.dtype == "int16":
         raise NotLowerable("a per-channel scale takes an 8-bit input", "store its input in int8")
-    channels = dims[channel_axis]
-    factor = np.broadcast_to(gain.reshape(-1), (channels,)).astype(np.float64)
-    steps = np.where(factor == 0, 1.0, np.abs(factor) / 64)
+    channels = dims[axis]
+    factor, shifted = (np.broadcast_to(d.reshape(-1), (channels,)).astype(np.float64) for d in (gain, offset))
+    steps = _steps(factor, shifted, x.storage, lowering.storage(node.outputs[0]))
     weight = half_up(factor / steps).astype(np.int8)
-    bias = integer_bias(np.broadcast_to(offset.reshape(-1), (channels,)), x.storage.scale * steps, 32)
+    bias = integer_bias(shifted, x.storage.scale * steps, 32)
     name = str(node.outputs[0].name)
     pixels = x.dims if len(x.dims) == 4 else (1, 1, int(np.prod(x.dims[:-1])), channels)
     value = x.value if len(x.dims) == 4 else _reshape(lowering, x.value, pixels, f"{name}.pixels")
@@ -155,6 +156,12 @@ def affine(lowering: Lowering, node: ir.Node) -> None:
     if len(x.dims) != 4:
         acc = _reshape(lowering, acc, x.dims, f"{name}.sums")
     finish(lowering, node, acc, x.storage, steps, order)
+
+
+def _steps(factor: Array, offset: Array, source: Storage, target: Storage) -> Array:
+    """The scales [C] of an Affine's weights: a 64th of each, but large enough that the bias fits its accumulator."""
+    least = np.maximum(np.abs(offset) / source.scale / (1 << 30), target.scale / source.scale / (1 << 20))
+    return np.asarray(np.maximum(np.abs(factor) / 64, least))
 
 
 def _reshape(lowering: Lowering, value: ir.Value, dims: Sequence[int], name: str) -> ir.Value:

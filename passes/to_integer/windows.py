@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
-from math import prod
+from math import lcm, prod
 
 import numpy as np
 import onnx_ir as ir
@@ -13,6 +14,7 @@ from edgegate.graph import Array, array, attribute, shape
 from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored
 from edgegate.passes.to_integer._scaling import dtype_of, match, rescale
 from edgegate.passes.to_integer.layers import CHANNELS_LAST
+from edgegate.quant.storage import Storage
 
 
 def _axes(node: ir.Node, rank: int) -> list[int]:
@@ -47,37 +49,118 @@ def reduce_mean(lowering: Lowering, node: ir.Node) -> None:
     lowering.keep(output, Stored(value=value, storage=target, order=order))
 
 
-def average_pool(lowering: Lowering, node: ir.Node) -> None:
-    """AveragePool over two axes; the count may vary at the border, and then so does the multiplier."""
+def reduce_extremum(lowering: Lowering, node: ir.Node) -> None:
+    """ReduceMax or ReduceMin: order is kept by storage, so the stored values are compared as they are."""
     output = node.outputs[0]
-    if len(shape(output)) != 4:
-        raise NotLowerable("an average over windows takes images", "reshape to four axes")
-    x, target, name = lowering.stored(node.inputs[0], CHANNELS_LAST[4]), lowering.storage(output), str(output.name)
-    kernel, pads, strides = (list(attribute(node, k)) for k in ("kernel_shape", "pads", "strides"))
-    dims = [shape(output)[a] for a in CHANNELS_LAST[4]]
-    attributes = {"kernel": kernel, "pads": pads, "strides": strides, "input_zero_point": x.storage.zero_point}
-    sums = lowering.emit("SumPool2d", [x.value], f"{name}.sum", ir.DataType.INT32, dims, attributes)
-    if any(pads) and not attribute(node, "count_include_pad", 0):
-        raise NotLowerable("an average whose count varies at the border", "use count_include_pad=True")
-    scale = Fraction(x.storage.scale) / Fraction(target.scale) / prod(kernel)
-    value = rescale(lowering, sums, dims, [scale], target, name)
-    lowering.keep(output, Stored(value=value, storage=target, order=CHANNELS_LAST[4]))
+    x, name = lowering.stored(node.inputs[0]), str(output.name)
+    keepdims = bool(attribute(node, "keepdims", 1))
+    stored, order, dims = _reduced(x, _axes(node, len(x.order)), keepdims)
+    attributes = {"axes": stored, "keepdims": int(keepdims)}
+    value = lowering.emit(node.op_type, [x.value], f"{name}.picked", dtype_of(x.storage), dims, attributes)
+    picked = Stored(value=value, storage=x.storage, order=order)
+    lowering.keep(output, match(lowering, picked, lowering.storage(output), name))
+
+
+def _as_image(lowering: Lowering, node: ir.Node) -> Stored:
+    """The node's input as [N, H, W, C]; a line becomes an image of one row."""
+    source = node.inputs[0]
+    assert source is not None, "a data input is never optional"
+    rank = len(shape(source))
+    if rank not in CHANNELS_LAST:
+        raise NotLowerable(f"{node.op_type} over {rank - 2} axes has no integer form", "one or two are supported")
+    x = lowering.stored(source, CHANNELS_LAST[rank])
+    if rank == 4:
+        return x
+    n, length, c = x.dims
+    value = _reshaped(lowering, x.value, (n, 1, length, c), f"{x.value.name}.row")
+    return replace(x, value=value, order=CHANNELS_LAST[4])
+
+
+def _keep_image(lowering: Lowering, output: ir.Value, value: ir.Value, storage: Storage) -> None:
+    """Declare an output that came out as [N, H, W, C], rescaled where the scheme wants another storage."""
+    rank, target, name = len(shape(output)), lowering.storage(output), str(output.name)
+    if rank == 3:
+        value = _reshaped(lowering, value, [shape(output)[a] for a in CHANNELS_LAST[3]], f"{name}.line")
+    lowering.keep(
+        output, match(lowering, Stored(value=value, storage=storage, order=CHANNELS_LAST[rank]), target, name)
+    )
+
+
+def _reshaped(lowering: Lowering, value: ir.Value, dims: Sequence[int], name: str) -> ir.Value:
+    assert value.dtype is not None, "stored values have a type"
+    inputs = [value, lowering.ints("dims", dims)]
+    return lowering.emit("Reshape", inputs, name, value.dtype, dims, {"allowzero": 0}, domain="")
+
+
+def _windows(node: ir.Node, x: Stored) -> tuple[dict[str, list[int]], list[int]]:
+    """The attributes of a pool over [N, H, W, C], and the sizes (H, W) of its output.
+
+    Where windows reach beyond the pads (a pool that rounds up), the pads at the end are as long as that.
+    """
+    sizes = [1, *shape(node.outputs[0])[2:]][-2:]
+    spatial = len(shape(node.outputs[0])) - 2
+    missing = 2 - spatial
+    kernel = [1] * missing + list(attribute(node, "kernel_shape"))
+    strides, dilations = ([1] * missing + list(attribute(node, k, [1] * spatial)) for k in ("strides", "dilations"))
+    pads = list(attribute(node, "pads", [0] * 2 * spatial))
+    before, after = [0] * missing + pads[:spatial], [0] * missing + pads[spatial:]
+    for i in range(2):
+        reach = (sizes[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1
+        after[i] = max(after[i], reach - before[i] - x.dims[1 + i])
+    return {"kernel": kernel, "pads": before + after, "strides": strides, "dilations": dilations}, sizes
+
+
+def average_pool(lowering: Lowering, node: ir.Node) -> None:
+    """AveragePool over one or two axes.
+
+    Where windows at the border average fewer elements, each sum is first multiplied by L / count, an integer for
+    L the least common multiple of the counts, so that one Rescale by 1 / L does for all.
+    """
+    output, name = node.outputs[0], str(node.outputs[0].name)
+    x, target = _as_image(lowering, node), lowering.storage(node.outputs[0])
+    attributes, (oh, ow) = _windows(node, x)
+    if any(d != 1 for d in attributes.pop("dilations")):
+        raise NotLowerable("an average over windows with holes has no integer form", "use a depthwise convolution")
+    dims = [x.dims[0], oh, ow, x.dims[3]]
+    keys = {**attributes, "input_zero_point": x.storage.zero_point}
+    sums = lowering.emit("SumPool2d", [x.value], f"{name}.sum", ir.DataType.INT32, dims, keys)
+    counts = np.outer(*(_counts(node, attributes, x, i, n) for i, n in enumerate((oh, ow))))
+    common = lcm(*counts.reshape(-1).tolist())
+    if counts.min() != common:
+        if common > BORDER_LIMIT:
+            raise NotLowerable("an average with too many different counts at its border", "use count_include_pad=True")
+        weights = lowering.constant(f"{name}.factors", (common // counts).reshape(1, oh, ow, 1).astype(np.int32))
+        sums = lowering.emit("Mul", [sums, weights], f"{name}.weighted", ir.DataType.INT32, dims, domain="")
+    scale = Fraction(x.storage.scale) / Fraction(target.scale) / common
+    _keep_image(lowering, output, rescale(lowering, sums, dims, [scale], target, name), target)
+
+
+BORDER_LIMIT = 1 << 18
+"""Greatest common multiple of an average's counts: a sum of 8-bit values times L / count stays within int32."""
+
+
+def _counts(node: ir.Node, windows: dict[str, list[int]], x: Stored, i: int, length: int) -> Array:
+    """How many elements each window along spatial axis ``i`` averages: those inside, and pads if they count."""
+    size, kernel, stride, before = x.dims[1 + i], windows["kernel"][i], windows["strides"][i], windows["pads"][i]
+    spatial = len(shape(node.outputs[0])) - 2
+    declared = [0] * (2 - spatial) + list(attribute(node, "pads", [0] * 2 * spatial))[spatial:]
+    padded = bool(attribute(node, "count_include_pad", 0))
+    first, last = (-before, size + declared[i]) if padded else (0, size)
+    start = np.arange(length) * stride - before
+    return np.asarray(np.minimum(start + kernel, last) - np.maximum(start, first))
 
 
 def max_pool(lowering: Lowering, node: ir.Node) -> None:
-    """MaxPool over two axes: order is kept by storage, so the stored values are pooled as they are."""
-    output = node.outputs[0]
-    if len(shape(output)) != 4:
-        raise NotLowerable("a maximum over windows takes images", "reshape to four axes")
-    x, name = lowering.stored(node.inputs[0], CHANNELS_LAST[4]), str(output.name)
+    """MaxPool over one or two axes: order is kept by storage, so the stored values are pooled as they are."""
+    if len(node.outputs) > 1:
+        raise NotLowerable("a maximum with its place has no integer form", "use the maximum alone")
+    output, x = node.outputs[0], _as_image(lowering, node)
     if x.storage.dtype == "int16":
         raise NotLowerable("a maximum over windows takes an 8-bit input", "store its input in int8")
-    keys = {"kernel": "kernel_shape", "pads": "pads", "strides": "strides", "dilations": "dilations"}
-    attributes = {ours: list(attribute(node, theirs)) for ours, theirs in keys.items()}
-    dims = [shape(output)[a] for a in CHANNELS_LAST[4]]
-    value = lowering.emit("MaxPool2d", [x.value], f"{name}.max", dtype_of(x.storage), dims, attributes)
-    pooled = Stored(value=value, storage=x.storage, order=CHANNELS_LAST[4])
-    lowering.keep(output, match(lowering, pooled, lowering.storage(output), name))
+    attributes, (oh, ow) = _windows(node, x)
+    dims = [x.dims[0], oh, ow, x.dims[3]]
+    value = lowering.emit("MaxPool2d", [x.value], f"{output.name}.max", dtype_of(x.storage), dims, attributes)
+    _keep_image(lowering, output, value, x.storage)
 
 
 def positions(node: ir.Node, axis: int, size: int, length: int) -> Array:
@@ -98,10 +181,9 @@ def positions(node: ir.Node, axis: int, size: int, length: int) -> Array:
 def resize(lowering: Lowering, node: ir.Node) -> None:
     """Nearest as two Gathers; linear as integer weights with 7 bits per axis."""
     output = node.outputs[0]
-    if len(shape(output)) != 4:
-        raise NotLowerable("Resize takes images", "reshape to four axes")
-    x, target, name = lowering.stored(node.inputs[0], CHANNELS_LAST[4]), lowering.storage(output), str(output.name)
-    n, c, oh, ow = shape(output)
+    x, target, name = _as_image(lowering, node), lowering.storage(output), str(output.name)
+    n, c, *sizes = shape(output)
+    oh, ow = [1, *sizes][-2:]
     spots = [positions(node, a, x.dims[a], length) for a, length in ((1, oh), (2, ow))]
     if str(attribute(node, "mode")) == "nearest":
         value, dims = x.value, list(x.dims)
@@ -112,8 +194,7 @@ def resize(lowering: Lowering, node: ir.Node) -> None:
             value = lowering.emit(
                 "Gather", [value, chosen], f"{name}.{part}_taken", dtype_of(x.storage), dims, {"axis": axis}, domain=""
             )  # fmt: skip
-        near = Stored(value=value, storage=x.storage, order=CHANNELS_LAST[4])
-        lowering.keep(output, match(lowering, near, target, name))
+        _keep_image(lowering, output, value, x.storage)
         return
     taps = [_linear(spot, x.dims[a]) for a, spot in ((1, spots[0]), (2, spots[1]))]
     names = ("rows", "row_weights", "columns", "column_weights")
@@ -123,8 +204,7 @@ def resize(lowering: Lowering, node: ir.Node) -> None:
         {"input_zero_point": x.storage.zero_point},
     )  # fmt: skip
     scale = Fraction(x.storage.scale) / Fraction(target.scale) / (1 << 2 * WEIGHT_BITS)
-    value = rescale(lowering, sums, [n, oh, ow, c], [scale], target, name)
-    lowering.keep(output, Stored(value=value, storage=target, order=CHANNELS_LAST[4]))
+    _keep_image(lowering, output, rescale(lowering, sums, [n, oh, ow, c], [scale], target, name), target)
 
 
 WEIGHT_BITS = 7

@@ -77,6 +77,7 @@ NETS = {
         make=pairs.WaveNet, shape=(1, 2, 24), gates=(("Paired", "F2", "Sigmoid", "Tanh"),) * 3,
         unary=("Tanh", "Sigmoid") * 3,
     ),
+    "gcu": Net(make=pairs.GCU, shape=(1, 8, 24), gates=(("Paired", "F2", "", ""),), unary=("SiLU", "SiLU")),
     "conv_glu": Net(
         make=pairs.ConvGLU, shape=IMAGE, gates=(("Paired", "F2", "GELU", ""),), unary=("GELU",), calibrated=22.0
     ),
@@ -93,11 +94,17 @@ NETS = {
         make=lambda: maps.Between(maps.Concurrent()), shape=IMAGE, gates=(spread("Sigmoid"),) * 2,
         unary=("Sigmoid",) * 2,
     ),
+    "cbam": Net(
+        make=lambda: maps.Between(maps.CBAM()), shape=IMAGE, gates=(spread("Sigmoid"), spread("Sigmoid", "")),
+        unary=("Sigmoid",) * 2,
+    ),
     "mobilenet_v3": Net(
         make=maps.MobileNetV3, shape=(1, 3, 16, 16), gates=(spread("HardSigmoid", "HardSwish"),) * 2,
         unary=("HardSwish",) * 3 + ("HardSigmoid",) + ("HardSwish",) * 2 + ("HardSigmoid",),
     ),
     "residual": Net(make=plain.Residual, shape=IMAGE),
+    "pools": Net(make=plain.Pools, shape=IMAGE),
+    "line": Net(make=plain.Line, shape=SEQUENCE, unary=("SiLU",)),
 }  # fmt: skip
 """Name -> net."""
 
