@@ -29,7 +29,7 @@ def _version(asked: bool) -> None:
     if asked:
         from edgegate import __version__
 
-        print(f"edgegate {__version__}")
+        print(f"edgegate {__version__}", flush=True)
         raise typer.Exit
 
 

@@ -15,23 +15,26 @@ from tests.cli import models
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+BUFFERED, UNBUFFERED = ENVIRONMENT | {"PYTHONUNBUFFERED": ""}, ENVIRONMENT | {"PYTHONUNBUFFERED": "1"}
 COMMAND = [sys.executable, "-m", "edgegate"]
 
 
-def test_a_closed_pipe_is_no_error_to_speak_of(folder, artifact):
+@pytest.mark.parametrize("environment", [BUFFERED, UNBUFFERED], ids=["buffered", "unbuffered"])
+def test_a_closed_pipe_is_no_error_to_speak_of(folder, artifact, environment):
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [*COMMAND, "report", "m.egate"], cwd=folder, env=ENVIRONMENT, stdout=writing, stderr=subprocess.PIPE
+        [*COMMAND, "report", "m.egate"], cwd=folder, env=environment, stdout=writing, stderr=subprocess.PIPE
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-@pytest.mark.parametrize("arguments", [["report", "m.egate"], ["report", "m.egate", "--json"], ["--help"]])
-def test_a_full_disk_under_stdout(folder, artifact, arguments):
+@pytest.mark.parametrize("arguments", [["report", "m.egate"], ["--help"], ["--version"]])
+@pytest.mark.parametrize("environment", [BUFFERED, UNBUFFERED], ids=["buffered", "unbuffered"])
+def test_a_full_disk_under_stdout(folder, artifact, arguments, environment):
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([*COMMAND, *arguments], cwd=folder, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE)
+        done = subprocess.run([*COMMAND, *arguments], cwd=folder, env=environment, stdout=full, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (5, b"error: No space left on device\n")
 
 
