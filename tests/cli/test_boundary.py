@@ -66,7 +66,8 @@ def test_debug_shows_where(failing):
 
 def test_only_a_check_of_ours_makes_a_value_error_the_users(edgegate, folder, monkeypatch):
     assert edgegate("compile", "m.onnx", "--calib-method", "guess").code == 2
-    for isfinite in ([].index, lambda _: int("x")):  # Python raises the one from our line, the other from below it
+    known: list[float] = []
+    for isfinite in (known.index, lambda _: int("x")):  # Python raises the one in our line, the other below it
         monkeypatch.setattr("edgegate.options.math", SimpleNamespace(isfinite=isfinite))
         done = edgegate("compile", "m.onnx", "--input-range", "1,2")
         assert done.code == 1
