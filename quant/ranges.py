@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from edgegate.errors import CompileError
 from edgegate.graph import array
-from edgegate.quant.histogram import Histogram, best
+from edgegate.quant.histogram import Histogram
 from edgegate.quant.recipe import Recipe
 from edgegate.quant.scalar_ops import scalar_function
 from edgegate.quant.sharing import CLIPS, UNARY, Groups, is_float
@@ -29,7 +29,7 @@ def cut(histogram: Histogram, recipe: Recipe, dtype: str) -> Range:
         return histogram.low, histogram.high
     if recipe.method == "percentile":
         return histogram.percentile(recipe.percentile)
-    return best(histogram, dtype)
+    return histogram.best(dtype)
 
 
 def measured(

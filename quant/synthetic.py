@@ -186,9 +186,11 @@ def restore(arrays: Sequence[Array], target: Moments) -> list[Array]:
     dims[axis] = -1
     count = sum(a.size // a.shape[axis] for a in arrays)
     mean = sum(a.sum(axis=others, dtype=np.float64) for a in arrays) / count
-    centred = [a.astype(np.float64) - mean.reshape(dims) for a in arrays]
-    std = np.sqrt(sum((c**2).sum(axis=others) for c in centred) / count)
+    # Differences from the mean are as exact in float32 as the values are; only their squares are summed in float64.
+    middle = mean.astype(np.float32).reshape(dims)
+    std = np.sqrt(sum(np.square(a - middle).sum(axis=others, dtype=np.float64) for a in arrays) / count)
     # Deviations within float32's rounding of the mean are noise: blowing them up would invent a signal.
     live = std > 1e-6 * (np.abs(mean) + 1e-30)
-    factor = np.where(live, target.std / np.where(live, std, 1), 0.0)
-    return [(c * factor.reshape(dims) + target.mean.reshape(dims)).astype(np.float32) for c in centred]
+    factor = np.where(live, target.std / np.where(live, std, 1), 0.0).astype(np.float32).reshape(dims)
+    goal = target.mean.astype(np.float32).reshape(dims)
+    return [(a - middle) * factor + goal for a in arrays]

@@ -58,3 +58,31 @@ def test_rescale_outside_its_domain_is_refused() -> None:
     assert prove(ir.from_onnx_text(text.format(shift=32))).rescales == 1
     with pytest.raises(CompileError, match="rescaled with shift 31"):
         prove(ir.from_onnx_text(text.format(shift=31)))
+
+
+WIDE = """<ir_version: 10, opset_import: ["" : 21, "edgegate" : 1]>
+    g (int16[1, 4] x) => (int16[1, 1] y)
+    <int8[4, 1] w = {{127, 127, 127, 127}}, int64[1] b = {{{bias}}}, int32[1] m = {{32767}}, int32[1] s = {{{shift}}},
+     int64[1, 1] a>
+    {{ a = edgegate.MatMul16x8 (x, w, b)
+       y = edgegate.Rescale <input_zero_point: int = 0, output_zero_point: int = 0, low: int = -32768,
+           high: int = 32767, to: int = 5> (a, m, s) }}"""
+
+
+def test_a_wide_accumulator_may_pass_its_shift_and_saturate() -> None:
+    """TOSA bounds a 48-bit accumulator by 48 bits, not by its shift; the clip takes what is too much."""
+    model = ir.from_onnx_text(WIDE.format(bias=0, shift=20))
+    assert prove(model).accumulators[0][1:3] == (-127 * 32768 * 4, 127 * 32767 * 4)
+    (most,) = interpreter.run(model, {"x": np.full((1, 4), 32767, np.int16)}).values()
+    (some,) = interpreter.run(model, {"x": np.array([[1000, 0, 0, 0]], np.int16)}).values()
+    assert (int(most[0, 0]), int(some[0, 0])) == (32767, (127_000 * 32767 + (1 << 19)) >> 20)
+
+
+@pytest.mark.parametrize(("bias", "shift", "said"), [
+    (1 << 47, 40, r"accumulator reaches .* int48 cannot hold"),
+    (0, 7, r"the rescaled value reaches .* int32 cannot hold"),
+])  # fmt: skip
+def test_a_wide_accumulator_is_refused_past_48_bits_and_its_result_past_32(bias: int, shift: int, said: str) -> None:
+    prove(ir.from_onnx_text(WIDE.format(bias=min(bias, 1 << 46), shift=max(shift, 8))))
+    with pytest.raises(CompileError, match=said):
+        prove(ir.from_onnx_text(WIDE.format(bias=bias, shift=shift)))

@@ -96,3 +96,34 @@ def test_error_is_the_real_one() -> None:
     # The bulk drowns, however loud the outlier.
     assert of(x, np.array([900.0])).noise(fit(-4, 900, "int8")) < 3
     assert of(np.zeros(4)).noise(storage) == np.inf
+
+
+@pytest.mark.parametrize("size", [1e-44, 1e-30, 1.0, 3e37])
+def test_float32_and_float64_fill_the_same_bins(size: float) -> None:
+    x = (np.random.default_rng(4).standard_normal(5000) * size).astype(np.float32)
+    x[::7] = 0
+    narrow, wide = Histogram(), Histogram()
+    narrow.add(x)
+    wide.add(x.astype(np.float64))
+    assert narrow.counts.tolist() == wide.counts.tolist()
+    assert narrow.counts.sum() + narrow.zeros == x.size
+    assert narrow.zeros == int((x == 0).sum())
+
+
+def test_what_was_read_off_is_read_again_after_more_came() -> None:
+    histogram = Histogram()
+    histogram.add(np.array([-1.0, 0.5]))
+    before = histogram.best("int8"), histogram.seen()
+    histogram.add(np.array([8.0] * 9))
+    assert histogram.best("int8") == best(histogram, "int8") != before[0]
+    assert len(histogram.seen()[0]) > len(before[1][0])
+    assert histogram.best("int16") == best(histogram, "int16")
+
+
+def test_the_error_is_that_of_the_storage() -> None:
+    histogram = Histogram()
+    histogram.add(np.random.default_rng(5).standard_normal(3000))
+    centres, counts = histogram.seen()
+    for storage in (fit(-1, 2.5, "int8"), fit(-4, 4, "int16"), fit(0, 1, "uint8")):
+        off = centres - storage.dequantize(storage.quantize(centres))
+        assert histogram.error(storage) == pytest.approx(np.average(off**2, weights=counts), rel=1e-9)
