@@ -63,6 +63,7 @@ class Artifact:
         outputs: Iterable[IOSpec],
         versions: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
+        gates: Mapping[str, Any] | None = None,
         proof: Mapping[str, Any] | None = None,
     ) -> Artifact:
         """An artifact of these files, with the manifest that describes them.
@@ -74,6 +75,7 @@ class Artifact:
             outputs: In the order the program gives them.
             versions: Of the tools that made it.
             options: What was asked for; plain JSON values.
+            gates: The model's gates; plain JSON values.
             proof: What was proved; plain JSON values.
 
         Raises:
@@ -89,6 +91,7 @@ class Artifact:
             files={name: FileEntry.of(data) for name, data in contents.items()},
             versions=versions or {},
             options=options or {},
+            gates=gates or {},
             proof=proof or {},
         )
         return cls(manifest, dict(contents))

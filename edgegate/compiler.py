@@ -13,6 +13,7 @@ from edgegate.options import CompileOptions
 from edgegate.passes import FLOAT, INTEGER, run
 from edgegate.passes.to_integer import to_integer
 from edgegate.quant import Recipe, Scheme, quantize_scheme
+from edgegate.report import report
 from edgegate.stages import Proof
 from edgegate.targets import names, target
 
@@ -40,9 +41,9 @@ def compile_model(source: Any, example: Any, options: CompileOptions) -> Artifac
 
 
 def quantize_model(source: Any, example: Any, options: CompileOptions) -> tuple[bytes, Scheme, dict[str, Any]]:
-    """The integer graph as ONNX bytes, the scheme that it follows, and what was proved of it."""
+    """The integer graph as ONNX bytes, the scheme that it follows, its gates and what was proved."""
     model, scheme, proof = integer_model(source, example, options)
-    return ir.to_proto(model).SerializeToString(deterministic=True), scheme, proof.document()
+    return ir.to_proto(model).SerializeToString(deterministic=True), scheme, report(model, proof)
 
 
 def integer_model(source: Any, example: Any, options: CompileOptions) -> tuple[ir.Model, Scheme, Proof]:

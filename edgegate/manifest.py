@@ -29,7 +29,7 @@ DTYPES = ("float32", "int8", "uint8", "int16", "int32", "int64", "bool")
 STORED = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-(2**15), 2**15 - 1), "int32": (0, 0)}
 """Storage types at the edge of a program, and their zero points."""
 FIELDS = ("format", "edgegate", "arithmetic", "target", "inputs", "outputs", "files", "digest")
-NOTES = ("versions", "options", "proof")
+NOTES = ("versions", "options", "gates", "proof")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +150,7 @@ class Manifest:
         files: By name, all files but the manifest.
         versions: Of the tools that made it.
         options: What was asked for. ``batch`` is read back: how many samples one call computes.
+        gates: The model's gates by name: kind, family, activations, where they stand.
         proof: What was proved of the program, e.g. the bounds of each accumulator.
 
     Raises:
@@ -164,6 +165,7 @@ class Manifest:
     arithmetic: str = "tosa-single"
     versions: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    gates: Mapping[str, Any] = field(default_factory=dict)
     proof: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -173,6 +175,8 @@ class Manifest:
         for spec in self.inputs:
             if spec.stored_dtype == "int32" and spec.storage:
                 raise ValueError(f"{spec.name}: an input cannot be quantized to int32")
+        if not all(isinstance(gate, Mapping) for gate in self.gates.values()):
+            raise ValueError("a gate must be described by names and values")
         for name in self.files:
             if name == MANIFEST or not FILE_NAME.fullmatch(name):
                 raise ValueError(f"{name!a} is no name for a file of an artifact")

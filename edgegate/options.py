@@ -70,9 +70,12 @@ class CompileOptions:
     def _check_calib(self) -> None:
         if self.calib is None:
             return
-        counts = {array.shape[:1] for array in self.calib.values()}
-        if len(counts) != 1 or counts & {(), (0,)}:
-            raise ValueError(f"calib must hold the same number of samples for each input, got {counts or 'nothing'}")
+        counts = sorted({array.shape[0] if array.ndim else 0 for array in self.calib.values()})
+        if len(counts) != 1:
+            found = " and ".join(map(str, counts)) or "no arrays"
+            raise ValueError(f"calib must hold the same number of samples for each input, got {found}")
+        if counts[0] < self.batch:
+            raise ValueError(f"calib must hold at least one batch of {self.batch} samples, got {counts[0]}")
 
     def example(self) -> tuple[np.ndarray[Any, np.dtype[Any]], ...] | None:
         """The first batch of the calibration data as an example input, in its order; None without data."""

@@ -13,6 +13,7 @@ from edgegate.artifact import Artifact
 from edgegate.graph import Array, array, shape
 from edgegate.manifest import IOSpec, Storage
 from edgegate.options import CompileOptions
+from edgegate.report import gates
 from edgegate.stages import Proof
 from edgegate.targets._edges import inputs_of, outputs_of
 
@@ -44,7 +45,8 @@ def artifact_of(
     inputs, outputs = ([_spec(outer, stored) for outer, stored in pairs] for pairs in edges)
     return Artifact.create(
         contents, target=target, inputs=inputs, outputs=outputs, versions=_versions(),
-        options=options.describe(), proof=proof.document(),
+        options=options.describe(),
+        gates=gates(model), proof=proof.document(),
     )  # fmt: skip
 
 

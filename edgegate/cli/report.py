@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgegate.cli.output import ArtifactPath, Debug, Json, document, printable
@@ -33,8 +33,15 @@ def _lines(manifest: Manifest) -> Iterator[str]:
     for word, specs in (("input", manifest.inputs), ("output", manifest.outputs)):
         for spec in specs:
             yield f"{word:<11} {_spec(spec)}"
+    yield from _contents(manifest)
+
+
+def _contents(manifest: Manifest) -> Iterator[str]:
+    """Files, gates, and what there is to know of how it was made."""
     for name, entry in sorted(manifest.files.items()):
         yield f"file        {name}  {entry.size} bytes  sha256 {entry.sha256[:16]}"
+    for name, gate in manifest.gates.items():
+        yield f"gate        {name}  {_gate(gate)}"
     proof = dict(manifest.proof)
     if summary := proof.pop("summary", None):
         yield f"proved      {summary}"
@@ -47,6 +54,13 @@ def _spec(spec: IOSpec) -> str:
     stored = spec.storage
     how = f"  stored {stored.dtype}, scale {stored.scale:.8g}, zero point {stored.zero_point}" if stored else ""
     return f"{spec.name}  {spec.dtype}{list(spec.shape)}{how}"
+
+
+def _gate(gate: Mapping[str, Any]) -> str:
+    """Kind and family, the functions of value and gate, the line of torch code."""
+    keys = ("kind", "family", "value_activation", "activation", "layer", "source")
+    kind, family, value, function, layer, source = (str(gate.get(key, "")) for key in keys)
+    return "  ".join(filter(None, (f"{kind} {family}", f"{value or 'value'} * {function or 'gate'}", layer, source)))
 
 
 def _short(value: Any) -> str:

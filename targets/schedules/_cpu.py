@@ -8,8 +8,8 @@ from typing import Any, Literal
 Dot = Literal["vnni512", "vnni256", "avx2", "neon_dot", "neon", "generic"]
 Lookup = Literal["vbmi", "pshufb", "tbl", "scalar"]
 
-SERIAL = 1 << 18
-"""Multiplications below which a kernel does not share its work among threads."""
+SERIAL = 1 << 17
+"""Multiplications per lane below which a kernel does not share its work among threads: some ten microseconds."""
 _LANES: dict[Dot, int] = {"vnni512": 16, "vnni256": 8, "avx2": 8, "neon_dot": 4, "neon": 4, "generic": 4}
 _ACCUMULATORS: dict[Dot, int] = {
     "vnni512": 24,
@@ -62,7 +62,7 @@ class Cpu:
 
     def parallel(self, work: int) -> bool:
         """Whether ``work`` multiplications are worth sharing among threads."""
-        return self.threads != 1 and work >= SERIAL
+        return self.threads != 1 and work >= SERIAL * self.lanes
 
     @classmethod
     def of(cls, target: Any, threads: int | None = None) -> Cpu:

@@ -28,6 +28,7 @@ from tests.artifact.refusal import refused
         ({"files": {"../x.so": {"sha256": "0" * 64, "size": 1}}}, "no name for a file"),
         ({"files": {"model.onnx": {"sha256": "0" * 64, "size": "1"}}}, "size must be int"),
         ({"options": []}, "options must be dict"),
+        ({"gates": {"mul": "F2"}}, "a gate must be described"),
     ],
 )
 def test_a_manifest_with_a_right_digest_must_still_make_sense(made, tmp_path, change, words):

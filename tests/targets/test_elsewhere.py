@@ -34,7 +34,7 @@ ELF_MACHINE = {"x86_64": 62, "aarch64": 183, "riscv64": 243}
 
 
 def cases() -> list[Any]:
-    geometry = {"pads": [1] * 4, "strides": [1, 1]}
+    geometry: dict[str, Any] = {"pads": [1] * 4, "strides": [1, 1]}
     return [
         *convolutions()[::2], *products(), pair_case(24, 17, 1, batch=2), pair_case(64, 64, 3),
         conv_case(64, 64, (24, 24), 3, **geometry), depthwise_case(40, 3, 2, 1, batch=2),

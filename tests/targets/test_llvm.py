@@ -64,6 +64,13 @@ def test_the_self_test_passes_on_any_number_of_threads(example: Any) -> None:
 def test_what_was_proved_is_written_down(example: Any) -> None:
     artifact = example[2]
     assert artifact.manifest.proof == prove(integer_graph(artifact)).document()
+    if example[0] == "gated_conv":
+        gates = artifact.manifest.gates.values()
+        assert [(g["kind"], g["family"], g["activation"]) for g in gates] == [
+            *[("Paired", "F2", "Sigmoid")] * 3, ("Reduce", "F4", "Sigmoid"), ("Paired", "F2", "Sigmoid"),
+        ]  # fmt: skip
+        assert [(g["layer"], g["gate"]["dtype"]) for g in gates][3] == ("attend", "uint8")
+        assert all("gated_conv.py:" in g["source"] for g in gates)
 
 
 def test_no_float_instruction() -> None:
