@@ -4,12 +4,14 @@ from edgegate.passes._pipeline import Pass, run
 from edgegate.passes.absorb_pad import absorb_pad
 from edgegate.passes.compose_tables import compose_tables
 from edgegate.passes.divide_by_constant import divide_by_constant
+from edgegate.passes.divide_by_value import divide_by_value
 from edgegate.passes.drop_identities import drop_identities
 from edgegate.passes.drop_unread import drop_unread
 from edgegate.passes.drop_unused import drop_unused
 from edgegate.passes.explicit_axes import explicit_axes
 from edgegate.passes.explicit_resize import explicit_resize
 from edgegate.passes.explicit_shapes import explicit_shapes
+from edgegate.passes.explicit_shuffles import explicit_shuffles
 from edgegate.passes.explicit_windows import explicit_windows
 from edgegate.passes.fold_affine import fold_affine
 from edgegate.passes.fold_clips import fold_clips
@@ -24,7 +26,9 @@ from edgegate.passes.name_unary import name_unary
 from edgegate.passes.share_equal import share_equal
 from edgegate.passes.skip_expand import skip_expand
 from edgegate.passes.split_layers import split_layers
+from edgegate.passes.split_slopes import split_slopes
 from edgegate.passes.to_affine import to_affine
+from edgegate.passes.to_conv import to_conv
 from edgegate.passes.to_linear import to_linear
 from edgegate.passes.trim_conv import trim_conv
 
@@ -37,6 +41,8 @@ FLOAT: tuple[Pass, ...] = (
     drop_identities,
     merge_duplicates,
     explicit_axes,
+    to_conv,  # before explicit_windows, which says the same of its convolution as of any other
+    explicit_shuffles,
     explicit_windows,
     explicit_resize,
     explicit_shapes,
@@ -49,7 +55,9 @@ FLOAT: tuple[Pass, ...] = (
     to_linear,
     # Arithmetic with constants.
     divide_by_constant,
+    divide_by_value,
     merge_convex,  # while 1 - t is still visible
+    split_slopes,  # before to_affine: the slopes scale channels
     to_affine,
     name_unary,  # before any folding: x * relu6(x + 3) / 6 must not lose its 3 to the layer before it
     fold_affine,

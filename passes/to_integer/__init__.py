@@ -42,6 +42,10 @@ RULES: dict[tuple[str, str], Rule] = {
     ("", "Concat"): moves.concat,
     ("", "Split"): moves.split,
     ("", "Gather"): moves.gather,
+    ("", "Slice"): moves.slice_,
+    ("", "Pad"): moves.pad,
+    ("", "Expand"): moves.expand,
+    ("", "Tile"): moves.expand,
 }
 """How each float op becomes integer, by (domain, op type)."""
 BY_DOMAIN: dict[str, Rule] = {"edgegate.unary": elements.unary, "edgegate.gate": elements.gate}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -42,13 +43,13 @@ def _operands(lowering: Lowering, node: ir.Node) -> tuple[Stored, Stored]:
     a, b = lowering.stored(node.inputs[0]), lowering.stored(node.inputs[1])
     if len(a.order) != len(b.order):
         rank = max(len(a.order), len(b.order))
-        a, b = (_raised(lowering, s, rank) for s in (a, b))
+        a, b = (raised(lowering, s, rank) for s in (a, b))
     if np.prod(a.dims) >= np.prod(b.dims):
         return a, lowering.reorder(b, a.order) if b.order != a.order else b
     return lowering.reorder(a, b.order) if a.order != b.order else a, b
 
 
-def _raised(lowering: Lowering, x: Stored, rank: int) -> Stored:
+def raised(lowering: Lowering, x: Stored, rank: int) -> Stored:
     """``x`` with leading axes of size one, as broadcasting has it."""
     missing = rank - len(x.order)
     if not missing:
@@ -123,10 +124,28 @@ def extremum(lowering: Lowering, node: ir.Node) -> None:
     a, b = _operands(lowering, node)
     output = node.outputs[0]
     target, name = lowering.storage(output), str(output.name)
-    left, right = (match(lowering, s, target, f"{name}.{side}") for s, side in ((a, "left"), (b, "right")))
     dims = _result_dims(node, a.order)
+    if target.dtype == "int16":
+        value = _wide_extremum(lowering, node.op_type, (a, b), target, dims, name)
+        return lowering.keep(output, Stored(value=value, storage=target, order=a.order))
+    left, right = (match(lowering, s, target, f"{name}.{side}") for s, side in ((a, "left"), (b, "right")))
     value = lowering.emit(node.op_type, [left.value, right.value], name, dtype_of(target), dims, domain="")
-    lowering.keep(output, Stored(value=value, storage=target, order=a.order))
+    return lowering.keep(output, Stored(value=value, storage=target, order=a.order))
+
+
+def _wide_extremum(
+    lowering: Lowering, op_type: str, sides: tuple[Stored, Stored], target: Storage, dims: Sequence[int], name: str
+) -> ir.Value:
+    """Max or Min in the int16 storage ``target``, compared in int32: ONNX Runtime has neither in int16."""
+    wide = {**output_attributes(target), "to": ir.DataType.INT32.value}
+    inputs = []
+    for x, side in zip(sides, ("left", "right"), strict=True):
+        ratio = Fraction(x.storage.scale) / Fraction(target.scale)
+        part = [x.value, *multipliers(lowering, f"{name}.{side}", [ratio])]
+        attributes = {"input_zero_point": x.storage.zero_point, **wide}
+        inputs.append(lowering.emit("Rescale", part, f"{name}.{side}", ir.DataType.INT32, x.dims, attributes))
+    both = lowering.emit(op_type, inputs, f"{name}.wide", ir.DataType.INT32, dims, domain="")
+    return rescale(lowering, both, dims, [Fraction(1)], target, name)
 
 
 def clip(lowering: Lowering, node: ir.Node) -> None:

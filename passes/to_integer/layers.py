@@ -55,26 +55,54 @@ def conv(lowering: Lowering, node: ir.Node) -> None:
     weight, scales, bias, bits = weights_of(lowering, node, x.storage)
     group = attribute(node, "group", 1)
     geometry = {k: list(attribute(node, k)) for k in ("pads", "strides", "dilations")}
-    channels = x.dims[-1]
-    if rank == 4 and bits == 32 and group == channels and group > 1:
+    name, dims = str(node.outputs[0].name), [shape(node.outputs[0])[a] for a in order]
+    kernel = np.moveaxis(weight, 1, -1)
+    if bits == 48:
+        acc = wide_conv(lowering, x.value, kernel, bias, {**geometry, "group": group}, dims, name)
+        return finish(lowering, node, acc, x.storage, scales, order)
+    if rank == 4 and group == x.dims[-1] and group > 1:
         op, attributes = "DepthwiseConv2d", {**geometry, "group": group}
         kernel = weight.reshape(group, -1, *weight.shape[2:]).transpose(2, 3, 0, 1)
     elif rank == 4:
-        op, attributes = ("Conv2d" if bits == 32 else "Conv2d16x8"), {**geometry, "group": group}
-        kernel = weight.transpose(0, 2, 3, 1)
+        op, attributes = "Conv2d", {**geometry, "group": group}
     else:
         op, attributes = "Conv1d", _one_axis(geometry, group)
-        kernel = weight.transpose(0, 2, 1)
-    if bits == 48 and rank == 3:
-        raise NotLowerable("a 1-D convolution has no 16-bit form", "store its input in int8")
-    if bits == 32:
-        attributes["input_zero_point"] = x.storage.zero_point
-    name = str(node.outputs[0].name)
+    attributes["input_zero_point"] = x.storage.zero_point
     constants = [lowering.constant(f"{name}.weight", kernel), lowering.constant(f"{name}.bias", bias)]
-    dims = [shape(node.outputs[0])[a] for a in order]
-    wide = ir.DataType.INT32 if bits == 32 else ir.DataType.INT64
-    acc = lowering.emit(op, [x.value, *constants], f"{name}.acc", wide, dims, attributes)
-    finish(lowering, node, acc, x.storage, scales, order)
+    acc = lowering.emit(op, [x.value, *constants], f"{name}.acc", ir.DataType.INT32, dims, attributes)
+    return finish(lowering, node, acc, x.storage, scales, order)
+
+
+def wide_conv(
+    lowering: Lowering, x: ir.Value, kernel: Array, bias: Array, attributes: dict[str, Any], dims: Sequence[int],
+    name: str,
+) -> ir.Value:  # fmt: skip
+    """A convolution of int16 values; over one axis, it is one over images of height one.
+
+    Args:
+        lowering: Takes the nodes.
+        x: int16 [N, ..., C], channels last, one or two spatial axes.
+        kernel: int8 [O, ..., C / group].
+        bias: int64 [O].
+        attributes: ``pads``, ``strides`` and ``dilations`` of those axes, and ``group``.
+        dims: Shape of the result, int64.
+        name: Of the layer.
+    """
+    given = shape(x)
+    flat = len(given) == 3
+    if flat:
+        n, length, channels = given
+        before, after = attributes["pads"]
+        x = _reshape(lowering, x, (n, 1, length, channels), f"{name}.line")
+        kernel = kernel[:, None]
+        attributes = {
+            "pads": [0, before, 0, after], "strides": [1, *attributes["strides"]],
+            "dilations": [1, *attributes["dilations"]], "group": attributes["group"],
+        }  # fmt: skip
+    full = (dims[0], 1, *dims[1:]) if flat else tuple(dims)
+    constants = [lowering.constant(f"{name}.weight", kernel), lowering.constant(f"{name}.bias", bias)]
+    acc = lowering.emit("Conv2d16x8", [x, *constants], f"{name}.acc", ir.DataType.INT64, full, attributes)
+    return _reshape(lowering, acc, dims, f"{name}.sums") if flat else acc
 
 
 def _one_axis(geometry: dict[str, list[int]], group: int) -> dict[str, Any]:
@@ -132,27 +160,15 @@ def affine(lowering: Lowering, node: ir.Node) -> None:
     axis = int(attribute(node, "axis"))
     order = (*(a for a in range(len(dims)) if a != axis), axis)
     x = lowering.stored(node.inputs[0], order)
-    if x.storage.dtype == "int16":
-        raise NotLowerable("a per-channel scale takes an 8-bit input", "store its input in int8")
     channels = dims[axis]
     factor, shifted = (np.broadcast_to(d.reshape(-1), (channels,)).astype(np.float64) for d in (gain, offset))
     steps = _steps(factor, shifted, x.storage, lowering.storage(node.outputs[0]))
     weight = half_up(factor / steps).astype(np.int8)
-    bias = integer_bias(shifted, x.storage.scale * steps, 32)
+    bias = integer_bias(shifted, x.storage.scale * steps, 48 if x.storage.dtype == "int16" else 32)
     name = str(node.outputs[0].name)
     pixels = x.dims if len(x.dims) == 4 else (1, 1, int(np.prod(x.dims[:-1])), channels)
     value = x.value if len(x.dims) == 4 else _reshape(lowering, x.value, pixels, f"{name}.pixels")
-    constants = [
-        lowering.constant(f"{name}.weight", weight.reshape(1, 1, channels, 1)),
-        lowering.constant(f"{name}.bias", bias),
-    ]
-    attributes = {
-        "pads": [0, 0, 0, 0], "strides": [1, 1], "dilations": [1, 1], "group": channels,
-        "input_zero_point": x.storage.zero_point,
-    }  # fmt: skip
-    acc = lowering.emit(
-        "DepthwiseConv2d", [value, *constants], f"{name}.acc", ir.DataType.INT32, pixels, attributes
-    )  # fmt: skip
+    acc = _per_channel(lowering, value, weight, bias, x.storage.zero_point, name)
     if len(x.dims) != 4:
         acc = _reshape(lowering, acc, x.dims, f"{name}.sums")
     finish(lowering, node, acc, x.storage, steps, order)
@@ -162,6 +178,22 @@ def _steps(factor: Array, offset: Array, source: Storage, target: Storage) -> Ar
     """The scales [C] of an Affine's weights: a 64th of each, but large enough that the bias fits its accumulator."""
     least = np.maximum(np.abs(offset) / source.scale / (1 << 30), target.scale / source.scale / (1 << 20))
     return np.asarray(np.maximum(np.abs(factor) / 64, least))
+
+
+def _per_channel(lowering: Lowering, x: ir.Value, weight: Array, bias: Array, zero_point: int, name: str) -> ir.Value:
+    """``(x - zero_point) * weight + bias`` with one pair per channel, the last axis of four."""
+    dims, channels = shape(x), len(weight)
+    attributes: dict[str, Any] = {"pads": [0, 0, 0, 0], "strides": [1, 1], "dilations": [1, 1], "group": channels}
+    if x.dtype == ir.DataType.INT16:
+        return wide_conv(lowering, x, weight.reshape(channels, 1, 1, 1), bias, attributes, dims, name)
+    constants = [
+        lowering.constant(f"{name}.weight", weight.reshape(1, 1, channels, 1)),
+        lowering.constant(f"{name}.bias", bias),
+    ]
+    attributes["input_zero_point"] = zero_point
+    return lowering.emit(
+        "DepthwiseConv2d", [x, *constants], f"{name}.acc", ir.DataType.INT32, dims, attributes
+    )  # fmt: skip
 
 
 def _reshape(lowering: Lowering, value: ir.Value, dims: Sequence[int], name: str) -> ir.Value:

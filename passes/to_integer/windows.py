@@ -13,7 +13,7 @@ import onnx_ir as ir
 from edgegate.graph import Array, array, attribute, shape
 from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored
 from edgegate.passes.to_integer._scaling import dtype_of, match, rescale
-from edgegate.passes.to_integer.layers import CHANNELS_LAST
+from edgegate.passes.to_integer.layers import CHANNELS_LAST, wide_conv
 from edgegate.quant.storage import Storage
 
 
@@ -122,17 +122,30 @@ def average_pool(lowering: Lowering, node: ir.Node) -> None:
     if any(d != 1 for d in attributes.pop("dilations")):
         raise NotLowerable("an average over windows with holes has no integer form", "use a depthwise convolution")
     dims = [x.dims[0], oh, ow, x.dims[3]]
-    keys = {**attributes, "input_zero_point": x.storage.zero_point}
-    sums = lowering.emit("SumPool2d", [x.value], f"{name}.sum", ir.DataType.INT32, dims, keys)
+    sums = _window_sums(lowering, x, attributes, dims, name)
+    kind = sums.dtype or ir.DataType.INT32
     counts = np.outer(*(_counts(node, attributes, x, i, n) for i, n in enumerate((oh, ow))))
     common = lcm(*counts.reshape(-1).tolist())
     if counts.min() != common:
         if common > BORDER_LIMIT:
             raise NotLowerable("an average with too many different counts at its border", "use count_include_pad=True")
-        weights = lowering.constant(f"{name}.factors", (common // counts).reshape(1, oh, ow, 1).astype(np.int32))
-        sums = lowering.emit("Mul", [sums, weights], f"{name}.weighted", ir.DataType.INT32, dims, domain="")
+        weights = lowering.constant(f"{name}.factors", (common // counts).reshape(1, oh, ow, 1).astype(kind.numpy()))
+        sums = lowering.emit("Mul", [sums, weights], f"{name}.weighted", kind, dims, domain="")
     scale = Fraction(x.storage.scale) / Fraction(target.scale) / common
     _keep_image(lowering, output, rescale(lowering, sums, dims, [scale], target, name), target)
+
+
+def _window_sums(
+    lowering: Lowering, x: Stored, windows: dict[str, list[int]], dims: Sequence[int], name: str
+) -> ir.Value:
+    """The sum of each window, int32; of 16-bit values int64, from a convolution with ones."""
+    if x.storage.dtype != "int16":
+        keys = {**windows, "input_zero_point": x.storage.zero_point}
+        return lowering.emit("SumPool2d", [x.value], f"{name}.sum", ir.DataType.INT32, dims, keys)
+    channels = dims[3]
+    ones, zeros = np.ones((channels, *windows["kernel"], 1), np.int8), np.zeros(channels, np.int64)
+    keys = {"pads": windows["pads"], "strides": windows["strides"], "dilations": [1, 1], "group": channels}
+    return wide_conv(lowering, x.value, ones, zeros, keys, dims, name)
 
 
 BORDER_LIMIT = 1 << 18

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from edgegate import frontend, interpreter, stages
+from edgegate.graph import shape
 from edgegate.passes import FLOAT, INTEGER, run
 from edgegate.passes.to_integer import to_integer
 from edgegate.quant import Recipe, quantize_scheme
@@ -34,9 +35,7 @@ def inputs(model: ir.Model, seed: int, count: int) -> list[Feed]:
     """Random feeds of standard normal inputs."""
     rng = np.random.default_rng(seed)
     (value,) = model.graph.inputs
-    assert value.shape is not None, "inputs have static shapes"
-    dims = value.shape.numpy()
-    return [{str(value.name): rng.standard_normal(dims, np.float32)} for _ in range(count)]
+    return [{str(value.name): rng.standard_normal(shape(value), np.float32)} for _ in range(count)]
 
 
 @cache

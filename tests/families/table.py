@@ -62,6 +62,7 @@ NETS = {
         make=partial(unary.Chain, F.mish, F.elu, F.softplus, unary.written_softsign), shape=IMAGE,
         unary=("Mish", "ELU", "Softplus", "Softsign"),
     ),
+    "slopes": Net(make=unary.Slopes, shape=IMAGE, unary=("Scalar_1", "Scalar_2", "Scalar_3")),
     "glu": Net(make=pairs.GLU, shape=(1, 6, 10), gates=(LOGISTIC,) * 2, unary=("Sigmoid",) * 2),
     "swiglu": feed_forward(F.silu, False, "SiLU", "SiLU", "SiLU"),
     "geglu": feed_forward(F.gelu, True, "GELU", "GELU", "GELU"),
@@ -98,13 +99,17 @@ NETS = {
         make=lambda: maps.Between(maps.CBAM()), shape=IMAGE, gates=(spread("Sigmoid"), spread("Sigmoid", "")),
         unary=("Sigmoid",) * 2,
     ),
+    "attention_unet": Net(make=maps.AttentionUNet, shape=IMAGE, gates=(spread("Sigmoid"),), unary=("Sigmoid",)),
     "mobilenet_v3": Net(
         make=maps.MobileNetV3, shape=(1, 3, 16, 16), gates=(spread("HardSigmoid", "HardSwish"),) * 2,
         unary=("HardSwish",) * 3 + ("HardSigmoid",) + ("HardSwish",) * 2 + ("HardSigmoid",),
     ),
     "residual": Net(make=plain.Residual, shape=IMAGE),
     "pools": Net(make=plain.Pools, shape=IMAGE),
+    "enlarging": Net(make=plain.Enlarging, shape=(1, 3, 6, 6)),
+    "moves": Net(make=plain.Moves, shape=IMAGE),
     "line": Net(make=plain.Line, shape=SEQUENCE, unary=("SiLU",)),
+    "ratio": Net(make=pairs.Ratio, shape=ROW, gates=(("Paired", "F2", "Scalar_1", ""),), unary=("Scalar_1",)),
 }  # fmt: skip
 """Name -> net."""
 

@@ -1,0 +1,19 @@
+from edgegate.passes.divide_by_value import divide_by_value
+from tests.passes.text import check, unchanged
+
+
+def test_division_becomes_a_product_with_the_reciprocal():
+    check(
+        divide_by_value,
+        "g (float[2,3] x, float[2,1] z) => (y) { a = Exp (z) y = Div (x, a) }",
+        "g (float[2,3] x, float[2,1] z) => (y) { a = Exp (z) y_reciprocal = Reciprocal (a) y = Mul (x, y_reciprocal) }",
+    )
+
+
+def test_constants_and_integers_stay():
+    unchanged(divide_by_value, "g (float[2] x) => (y) <float[2] c = {4, 3}> { y = Div (x, c) }")
+    unchanged(divide_by_value, "g (float[2] x) => (y) <float[2] c = {4, 3}> { y = Div (c, x) }")
+    unchanged(
+        divide_by_value,
+        "g (float[2] x) => (y) { i = Cast <to = 6> (x) j = Abs (i) k = Neg (j) y = Div (k, j) }",
+    )
