@@ -27,8 +27,8 @@ lint: $(STAMP)  ## style and types alone
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## latency of the examples beside ONNX Runtime
-	$(BIN)/python -m examples.bench
+bench: $(STAMP)  ## latency beside ONNX Runtime, in float32 and in int8 (three minutes)
+	$(BIN)/python -m tests.bench_cpu
 
 weights: $(STAMP)  ## train the examples again
 	$(BIN)/python -m examples.train

@@ -61,7 +61,7 @@ class Row:
     def cells(self, labels: Array) -> tuple[str, ...]:
         """The texts of the line."""
         accuracy = (self.logits.argmax(1) == labels).mean()
-        promised = "" if self.expected is None else f"{self.mismatches:,} of {self.logits.size:,}"
+        promised = "" if self.expected is None else f"{self.mismatches:,} / {self.logits.size:,}"
         return self.engine, self.arithmetic, f"{accuracy:.1%}", promised, f"{self.time:,.0f}" if self.time else ""
 
 
@@ -92,7 +92,7 @@ def compare(artifact: edgegate.Artifact, without_data: bytes, images: Array) -> 
     floats = _rows(in_float, "float32", images, {"ONNX Runtime": times["float32"]})
     integers = _rows(in_integers, "integers", images, {"artifact (llvm)": times["integers"]}, reference=REFERENCE)
     logits = one_by_one(in_onnx_runtime(without_data, as_written=True), images)
-    return [*floats, *integers, Row(engine="ONNX Runtime", arithmetic="integers, no data", logits=logits)]
+    return [*floats, *integers, Row(engine="ONNX Runtime", arithmetic="no calibration", logits=logits)]
 
 
 def _rows(
@@ -121,8 +121,8 @@ def main() -> None:
         rows = compare(artifact, without_data, test.images)
         vectors = runtime.verify(runtime.Session(artifact, threads=1))
     table = Table(title=f"gated convolution network, {len(test.labels)} unseen images")
-    for heading in ("engine", "arithmetic", "accuracy", "logits that differ", "µs per image"):
-        table.add_column(heading, justify="left" if heading in ("engine", "arithmetic") else "right", no_wrap=True)
+    for heading in ("engine", "numbers", "accuracy", "bits off", "µs/image"):
+        table.add_column(heading, justify="left" if heading in ("engine", "numbers") else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row.cells(test.labels))
     console = Console()

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from examples.train import trained
+
 
 class GatedConv(nn.Module):
     """elu(conv(x)) * sigmoid(conv(x)), as in DeepFill v2 (Yu et al. 2019, equation 3)."""
@@ -84,11 +86,18 @@ class SwiGlu(nn.Module):
         return self.down(functional.silu(self.gate(x)) * self.up(x))
 
 
+def example(name: str) -> Callable[[], nn.Module]:
+    """A trained network of ``examples``."""
+    return lambda: trained(name)
+
+
 NETS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "SE mobile net, 224x224": (se_mobile, (1, 3, 224, 224)),
     "6 gated convolutions, 64 channels, 128x128": (gated_convs, (1, 64, 128, 128)),
     "SwiGLU 2048-5632, 1 token": (SwiGlu, (1, 2048)),
     "SwiGLU 2048-5632, 16 tokens": (SwiGlu, (16, 2048)),
+    "digits, gated convolutions, 8x8": (example("gated_conv"), (1, 1, 8, 8)),
+    "digits, GLU classifier, 8x8": (example("glu_classifier"), (1, 1, 8, 8)),
 }
 """Name to factory and shape of the input."""
 
