@@ -6,8 +6,9 @@ The rules, in the order in which they apply:
    one's (:mod:`edgegate.quant.sharing`).
 2. A range per storage: by the recipe's method, and at least what is known without looking; without data
    with headroom (:mod:`edgegate.quant.ranges`).
-3. 16 bits where the recipe asks, or where 8 are too noisy and every reader has a 16-bit form; a gate
-   follows the value it multiplies.
+3. 16 bits where the recipe asks, or where every reader has a 16-bit form and 8 bits are too noisy, or a
+   layer could overflow int32 with them (:mod:`edgegate.quant.accumulators`); a gate follows the value it
+   multiplies.
 4. Gates within [0, 1] or [-1, 1] have fixed powers of two (:mod:`edgegate.quant.gates`).
 5. Inputs of a Concat, Max or Min share its storage if none loses more than one bit by it.
 6. int8 asymmetric with an exact zero, int16 symmetric.
@@ -25,8 +26,9 @@ from fnmatch import fnmatchcase
 import numpy as np
 import onnx_ir as ir
 
-from edgegate.graph import LAYER, array, attribute
+from edgegate.graph import LAYER, array
 from edgegate.quant import gates
+from edgegate.quant.accumulators import overflowing
 from edgegate.quant.bias_correction import corrections
 from edgegate.quant.histogram import Histogram, fit
 from edgegate.quant.observe import Observation
@@ -34,14 +36,15 @@ from edgegate.quant.ranges import Range, cut, measured, synthesised, union
 from edgegate.quant.recipe import Recipe
 from edgegate.quant.scheme import Scheme
 from edgegate.quant.sharing import GATE, JOINS, UNARY, Groups, activations, is_float, is_move
-from edgegate.quant.storage import Storage
+from edgegate.quant.storage import Storage, WeightStorage
 from edgegate.quant.weights import Layer, choose_weights, layers, live_channels
 
 JOIN_LOSS = 2.0
 """A storage shared by a Concat may be so many times wider than each input needs: one bit."""
 WIDE_OPS = frozenset({
-    ("", "Conv"), ("edgegate", "Linear"), ("", "Add"), ("", "Sub"), ("", "Relu"), ("", "Clip"),
-    ("", "Concat"), ("", "ReduceMean"),
+    ("", "Conv"), ("edgegate", "Linear"), ("edgegate", "Affine"), ("", "Add"), ("", "Sub"), ("", "Mul"), ("", "Max"),
+    ("", "Min"), ("", "Relu"), ("", "Clip"), ("", "Concat"), ("", "ReduceMean"), ("", "ReduceSum"),
+    ("", "AveragePool"), ("", "Resize"),
 })  # fmt: skip
 """Readers that have a form for 16-bit inputs, beside moves, unary functions and gates."""
 
@@ -85,6 +88,25 @@ def choose(plan: Plan, seen: Observation, covers: Mapping[str, Range], *, synthe
     histograms = {**seen.histograms, **_constants(plan)}
     kinds = {str(n.outputs[0].name): n for n in plan.model.graph if gates.kind(plan.model, n)}
     wide = _wide(plan, histograms, kinds)
+    narrow = _read_narrow(plan.model)
+    while True:
+        fresh = replace(plan, groups=Groups(plan.model))
+        stored, weights = _store(fresh, histograms, wide, kinds, covers, synthetic)
+        more = {plan.groups.owner(name) for name in overflowing(plan.layers, stored, weights)} - wide
+        more = {name for name in more if narrow.isdisjoint(plan.groups.members()[name])}
+        if not more:
+            break
+        wide |= _with_gates(plan, wide | more, kinds)
+    stored = _coarsen(fresh, stored, {name: np.array(w.scales) for name, w in weights.items()})
+    biases = corrections(plan.layers, weights, seen.means) if plan.recipe.bias_correction else {}
+    return Scheme(values=stored, weights=weights, biases=biases, options=plan.recipe.options())
+
+
+def _store(
+    plan: Plan, histograms: Mapping[str, Histogram], wide: set[str], kinds: Mapping[str, ir.Node],
+    covers: Mapping[str, Range], synthetic: bool,
+) -> tuple[dict[str, Storage], dict[str, WeightStorage]]:  # fmt: skip
+    """Every value and weight, once it is known which owners have 16 bits. Joins groups of ``plan``."""
     if synthetic:
         ranges = synthesised(plan.model, plan.groups, histograms, covers)
     else:
@@ -95,10 +117,7 @@ def choose(plan: Plan, seen: Observation, covers: Mapping[str, Range], *, synthe
     for name in plan.groups.owners():
         values[name] = fixed.get(name) or fit(*ranges[name], "int16" if name in wide else "int8")
     stored = {str(v.name): values[plan.groups.owner(str(v.name))] for v in activations(plan.model)}
-    weights = choose_weights(plan.layers, stored, plan.recipe.weight_method)
-    stored = _coarsen(plan, stored, {name: np.array(w.scales) for name, w in weights.items()})
-    biases = corrections(plan.layers, weights, seen.means) if plan.recipe.bias_correction else {}
-    return Scheme(values=stored, weights=weights, biases=biases, options=plan.recipe.options())
+    return stored, choose_weights(plan.layers, stored, plan.recipe.weight_method)
 
 
 def _constants(plan: Plan) -> dict[str, Histogram]:
@@ -124,12 +143,18 @@ def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, i
             noisy = histograms[name].noise(fit(*cut(histograms[name], recipe, "int8"), "int8"))
             if noisy < recipe.int16_below and narrow.isdisjoint(members[name]):
                 wide.add(name)
+    return _with_gates(plan, wide, kinds)
+
+
+def _with_gates(plan: Plan, wide: set[str], kinds: Mapping[str, ir.Node]) -> set[str]:
+    """The owners ``wide``, and the gates that multiply one of them."""
+    result = set(wide)
     for node in plan.model.graph:
         if node.domain == GATE:
-            value, gate = (groups.owner(str(v.name)) for v in node.inputs if v is not None)
-            if value in wide and gate in kinds:
-                wide.add(gate)
-    return wide
+            value, gate = (plan.groups.owner(str(v.name)) for v in node.inputs if v is not None)
+            if value in result and gate in kinds:
+                result.add(gate)
+    return result
 
 
 def _matching(model: ir.Model, pattern: str) -> list[str]:
@@ -153,7 +178,9 @@ def _read_narrow(model: ir.Model) -> set[str]:
 def _reads_wide(node: ir.Node) -> bool:
     if node.op_type == "Conv":
         weight = array(node.inputs[1])
-        return weight is not None and weight.ndim == 4 and attribute(node, "group", 1) == 1
+        return weight is not None and weight.ndim in (3, 4)
+    if node.op_type in ("MaxPool", "ReduceMax", "ReduceMin"):
+        return False
     return (node.domain, node.op_type) in WIDE_OPS or node.domain in (GATE, UNARY) or is_move(node)
 
 

@@ -30,8 +30,7 @@ class Program:
         outputs = [v for n in nodes for v in n.outputs if v.name]
         self.inputs = [str(v.name) for v in inputs]
         self.outputs = [str(v.name) for v in outputs]
-        held = [constants[name].const_value for name in read if name in constants]
-        weights = [ir.to_proto(tensor) for tensor in held if tensor is not None]
+        weights = [_weight(constants[name]) for name in read if name in constants]
         self._session = _session(_proto(model, nodes, inputs, outputs, weights)) if nodes else None
 
     def __call__(self, known: Mapping[str, Array]) -> dict[str, Array]:
@@ -40,6 +39,14 @@ class Program:
             return {}
         results = self._session.run(self.outputs, {name: known[name] for name in self.inputs})
         return dict(zip(self.outputs, results, strict=True))
+
+
+def _weight(value: ir.Value) -> Any:
+    """The initializer under the name that nodes read it by; its tensor may have another, or none."""
+    assert value.const_value is not None, "an initializer has a value"
+    proto = ir.to_proto(value.const_value)
+    proto.name = str(value.name)
+    return proto
 
 
 def _proto(
