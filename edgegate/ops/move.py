@@ -81,14 +81,17 @@ def gather(x: Array, indices: Array, *, axis: int = 0) -> Array:
 
 
 def lower_gather(x: Any, indices: Any, *, axis: int = 0) -> Any:
-    """Indices are proved to lie in the axis; negative ones are taken from its end."""
-    from tvm import te, tirx, topi
+    """Negative indices are taken from the axis's end; ``to_integer`` has seen that all lie in it."""
+    from tvm import te, tirx
 
-    size = int(x.shape[axis])
-    wrapped = te.compute(
-        indices.shape, lambda *i: tirx.Select(indices(*i) < 0, indices(*i) + size, indices(*i)), name="wrapped"
-    )
-    return topi.take(x, wrapped, axis, mode="fast")
+    axis, rank, size = axis % len(x.shape), len(indices.shape), int(x.shape[axis % len(x.shape)])
+    dims = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+
+    def element(*place: Any) -> Any:
+        index = indices(*place[axis : axis + rank])
+        return x(*place[:axis], tirx.Select(index < 0, index + size, index), *place[axis + rank :])
+
+    return te.compute(dims, element, name="taken")
 
 
 def _gather_bounds(x: Interval, indices: Interval, **_: Any) -> Bound:

@@ -159,6 +159,32 @@ class Lowering:
         self.known[value] = stored
 
 
+OTHERWISE = "replace it, or keep it outside the model"
+INSTEAD = {
+    **dict.fromkeys(
+        ("Softmax", "LogSoftmax", "Attention"),
+        "let sigmoid gates take its place; after the last layer, leave it out: the greatest logit stays the greatest",
+    ),
+    **dict.fromkeys(
+        ("LayerNormalization", "RMSNormalization", "GroupNormalization", "InstanceNormalization"),
+        "train with a batch norm, whose moments are constants and fold into the layer",
+    ),
+    **dict.fromkeys(
+        ("GRU", "LSTM", "RNN", "Scan", "Loop", "If"), "export one step, with the state as input and output"
+    ),
+    **dict.fromkeys(("Conv", "ConvTranspose"), "make its weights constants of the model"),
+    **dict.fromkeys(
+        ("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceProd", "LpNormalization", "CumSum"),
+        "use a batch norm, or a sum or a mean over an axis",
+    ),
+    **dict.fromkeys(("ArgMax", "ArgMin"), "leave it out, and take the greatest of the model's output"),
+    "TopK": "keep it outside the model: its input comes out of the model in the same order",
+    "Div": "divide by a constant, or by a value made in the model",
+    "Pow": "use a constant exponent",
+}
+"""What to do about an op without a rule, by type."""
+
+
 def lower_all(lowering: Lowering, rules: dict[tuple[str, str], Rule], fallback: dict[str, Rule]) -> None:
     """Lower every node of the float graph in order; CompileError with every problem at once.
 
@@ -172,11 +198,11 @@ def lower_all(lowering: Lowering, rules: dict[tuple[str, str], Rule], fallback: 
         orphan = any(v in lost for v in node.inputs if v is not None)
         try:
             if rule is None:
-                raise NotLowerable(_shapes(node) + " has no integer form", "replace it, or keep it outside the model")
+                raise NotLowerable("no integer form", INSTEAD.get(node.op_type, OTHERWISE))
             if not orphan:
                 rule(lowering, node)
         except NotLowerable as e:
-            problems.append(Problem(where=where(node), what=e.what, fix=e.fix))
+            problems.append(Problem(where=where(node), what=f"{_shapes(node)}: {e.what}", fix=e.fix))
         if orphan or node.outputs[0] not in lowering.known:
             lost.update(node.outputs)
     if problems:

@@ -15,7 +15,7 @@ from edgegate import frontend, interpreter, stages
 from edgegate.graph import shape
 from edgegate.passes import FLOAT, INTEGER, run
 from edgegate.passes.to_integer import to_integer
-from edgegate.quant import Recipe, quantize_scheme
+from edgegate.quant import Recipe, Scheme, quantize_scheme
 from tests.families.table import NETS, awake
 
 Feed = dict[str, np.ndarray]
@@ -39,11 +39,17 @@ def inputs(model: ir.Model, seed: int, count: int) -> list[Feed]:
 
 
 @cache
+def scheme(name: str, calibrated: bool) -> Scheme:
+    """How the net's values are stored, chosen with calibration data or without any."""
+    model = floating(name)[1]
+    return quantize_scheme(model, inputs(model, 1, 128) if calibrated else None, Recipe())
+
+
+@cache
 def lowered(name: str, calibrated: bool) -> ir.Model:
     """The integer model as ``to_integer`` writes it."""
     copy = ir.from_proto(ir.to_proto(floating(name)[1]))
-    data = inputs(copy, 1, 128) if calibrated else None
-    to_integer(quantize_scheme(copy, data, Recipe()))(copy)
+    to_integer(scheme(name, calibrated))(copy)
     return copy
 
 

@@ -1,0 +1,24 @@
+"""Families compiled for this machine compute what the interpreter does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgegate.options import CompileOptions
+from edgegate.runtime import Session
+from edgegate.stages import prove
+from edgegate.targets import target
+from tests.families.bench import answers, inputs, integer, scheme
+
+
+@pytest.mark.parametrize("name", ["cbam", "attention_unet", "enlarging", "gcu", "moves"])
+def test_the_program_says_what_the_interpreter_says(name):
+    model = integer(name, False)
+    artifact = target("llvm")(model, scheme(name, False), prove(model), CompileOptions(threads=1))
+    session, (key,) = Session(artifact, threads=1), (str(v.name) for v in model.graph.inputs)
+    feeds = inputs(model, 4, 3)
+    feeds += [{key: feeds[0][key] * np.float32(30)}]
+    for feed, want in zip(feeds, answers(model, feeds), strict=True):
+        (got,) = session.run(feed).values()
+        np.testing.assert_array_equal(got, want)
