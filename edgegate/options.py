@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
+LARGEST = 1 << 31
+"""Most elements of an input."""
 METHODS = ("minmax", "percentile", "mse")
 
 
@@ -25,6 +27,7 @@ class CompileOptions:
         threads: Threads that the program is scheduled for; None: the target's choice.
         batch: Samples per call, where the model leaves it open.
         model: ``package.module:factory`` that makes the module of a state_dict; None: not needed.
+        shapes: Shapes of the inputs, float32, where neither the model's file nor ``calib`` tells; in order.
         calib: Calibration inputs, samples first, by input name (or "" for the only one); None: none.
         calib_method: How a range is taken from calibration data.
         input_range: Smallest and largest value of the inputs, where there is no calibration data.
@@ -41,6 +44,7 @@ class CompileOptions:
     threads: int | None = None
     batch: int = 1
     model: str | None = None
+    shapes: tuple[tuple[int, ...], ...] = ()
     calib: Mapping[str, np.ndarray[Any, np.dtype[Any]]] | None = None
     calib_method: str = "mse"
     input_range: tuple[float, float] | None = None
@@ -57,6 +61,9 @@ class CompileOptions:
         if self.calib_method not in METHODS:
             raise ValueError(f"calib_method must be one of {', '.join(METHODS)}, got {self.calib_method!r}")
         object.__setattr__(self, "int16", tuple(self.int16))
+        object.__setattr__(self, "shapes", tuple(map(tuple, self.shapes)))
+        if any(min(shape, default=1) < 1 or math.prod(shape) > LARGEST for shape in self.shapes):
+            raise ValueError(f"shapes must hold sizes of at least 1, and {LARGEST} elements at most: {self.shapes}")
         self._check_range()
         self._check_calib()
 
@@ -78,14 +85,19 @@ class CompileOptions:
             raise ValueError(f"calib must hold at least one batch of {self.batch} samples, got {counts[0]}")
 
     def example(self) -> tuple[np.ndarray[Any, np.dtype[Any]], ...] | None:
-        """The first batch of the calibration data as an example input, in its order; None without data."""
-        return None if self.calib is None else tuple(array[: self.batch] for array in self.calib.values())
+        """Example inputs: the first batch of the calibration data, else zeros of ``shapes``; None without either."""
+        if self.calib is not None:
+            return tuple(array[: self.batch] for array in self.calib.values())
+        import numpy
+
+        return tuple(numpy.zeros(shape, numpy.float32) for shape in self.shapes) or None
 
     def describe(self) -> dict[str, Any]:
         """The options as plain JSON values for a manifest; data and schemes by their SHA-256."""
         plain = ("target", "triple", "mcpu", "threads", "batch", "model", "calib_method")
         described: dict[str, Any] = {name: getattr(self, name) for name in plain}
         described["int16"] = list(self.int16)
+        described["shapes"] = [list(shape) for shape in self.shapes]
         described["input_range"] = None if self.input_range is None else list(map(float, self.input_range))
         described["scheme"] = None if self.scheme is None else hashlib.sha256(self.scheme.encode()).hexdigest()
         described["calib"] = "none" if self.calib is None else self._digest()

@@ -1,6 +1,7 @@
 """Options are refused before anything slow starts, by one line that names the value."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from edgegate import CompileOptions
 
 ONE = np.zeros((1, 3), np.float32)
-IMPOSSIBLE = {
+IMPOSSIBLE: dict[str, dict[str, Any]] = {
     "target must have a name": {"target": ""},
     "batch and threads must be at least 1, got 0 and None": {"batch": 0},
     "batch and threads must be at least 1, got 1 and 0": {"threads": 0},
@@ -17,6 +18,8 @@ IMPOSSIBLE = {
     "input_range must be finite and rising, got 1,0": {"input_range": (1, 0)},
     "got no arrays": {"calib": {}},
     "for each input, got 1 and 2": {"calib": {"a": ONE, "b": np.zeros((2, 3), np.float32)}},
+    "sizes of at least 1": {"shapes": ((1, 0),)},
+    "2147483648 elements at most": {"shapes": ((1 << 16, 1 << 16),)},
     "at least one batch of 4 samples, got 1": {"calib": {"a": ONE}, "batch": 4},
     "at least one batch of 1 samples, got 0": {"calib": {"a": np.float32(1)}},
 }

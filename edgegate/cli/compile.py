@@ -23,6 +23,7 @@ def compile(
     scheme: arguments.SchemePath = None,
     int16: arguments.Int16 = None,
     model: arguments.Factory = None,
+    shape: arguments.Shape = None,
     batch: arguments.Batch = 1,
     mcpu: Annotated[str, typer.Option("--mcpu", help="LLVM's name of the processor.")] = "",
     triple: Annotated[str, typer.Option("--triple", help="LLVM's target triple.")] = "",
@@ -37,7 +38,7 @@ def compile(
     path = output or os.path.splitext(os.path.basename(source))[0] + ".egate"
     writable(path, keep=(source, calib, scheme), check=check)
     options = arguments.options(
-        target=target, mcpu=mcpu, triple=triple, threads=threads, model=model, batch=batch,
+        target=target, mcpu=mcpu, triple=triple, threads=threads, model=model, shape=shape, batch=batch,
         calib=calib, calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16,
     )  # fmt: skip
     with extra_needed(), progress(f"compiling {source} for {target}"):

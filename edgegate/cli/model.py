@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,6 +27,10 @@ Range = Annotated[
 Factory = Annotated[
     str | None, typer.Option("--model", metavar="PKG.MOD:FACTORY", help="What makes the module of a state_dict.")
 ]
+Shape = Annotated[
+    list[str] | None,
+    typer.Option("--shape", metavar="N,C,H,W", help="Shape of an input that neither file tells; repeatable, in order."),
+]
 SchemePath = Annotated[
     str | None, typer.Option("--scheme", metavar="FILE", help="Follow this quantization scheme (JSON).")
 ]
@@ -35,9 +41,12 @@ Batch = Annotated[int, typer.Option("--batch", min=1, help="Samples per call, wh
 
 
 def options(
-    *, calib: str, input_range: str | None, scheme: str | None, int16: list[str] | None, **plain: Any
-) -> CompileOptions:
+    *, calib: str, input_range: str | None, scheme: str | None, int16: list[str] | None, shape: list[str] | None,
+    model: str | None, **plain: Any,
+) -> CompileOptions:  # fmt: skip
     """The options that the arguments ask for; ``plain`` are those that need no reading.
+
+    The factory of ``model`` is looked for in the current folder too, after everything that is installed.
 
     Raises:
         FileError: A file that an argument names is missing or damaged.
@@ -47,7 +56,11 @@ def options(
     """
     from edgegate.options import CompileOptions
 
+    if model is not None and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     return CompileOptions(
+        model=model,
+        shapes=tuple(map(dimensions, shape or ())),
         calib=calibration(calib),
         input_range=pair(input_range),
         scheme=scheme_text(scheme),
@@ -84,6 +97,18 @@ def scheme_text(path: str | None) -> str | None:
     except (ValueError, RecursionError) as e:  # UnicodeDecodeError is a ValueError
         raise FileError(f"{files.show(path)}: no JSON ({e})") from e
     return text.decode()
+
+
+def dimensions(text: str) -> tuple[int, ...]:
+    """The whole numbers of "N,C,H,W".
+
+    Raises:
+        InputError: It is anything else.
+    """
+    try:
+        return tuple(map(int, text.split(",")))
+    except ValueError as e:
+        raise InputError(f"--shape: expected whole numbers such as 1,3,224,224, got {text!r}") from e
 
 
 def pair(text: str | None) -> tuple[float, float] | None:

@@ -23,6 +23,7 @@ def quantize(
     scheme: arguments.SchemePath = None,
     int16: arguments.Int16 = None,
     model: arguments.Factory = None,
+    shape: arguments.Shape = None,
     batch: arguments.Batch = 1,
     json: Json = False,
     debug: Debug = False,
@@ -34,7 +35,7 @@ def quantize(
     path = output or os.path.splitext(os.path.basename(source))[0] + ".int.onnx"
     writable(path, report, scheme_out, keep=(source, calib, scheme))
     options = arguments.options(
-        model=model, batch=batch,
+        model=model, shape=shape, batch=batch,
         calib=calib, calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16,
     )  # fmt: skip
     with extra_needed(), progress(f"quantizing {source}"):

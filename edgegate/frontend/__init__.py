@@ -100,7 +100,7 @@ def _torch_source(data: bytes, kind: _files.Kind, name: str, model: str | None, 
     if model is None:
         raise ValueError(f"{name} holds weights only: give --model package.module:factory")
     if example is None:
-        raise ValueError(f"{name} holds weights only: give an example input")
+        raise ValueError(f"{name} holds weights only: give an example input (--shape or --calib on the command line)")
     return _torch.with_weights(model, weights, name)
 
 

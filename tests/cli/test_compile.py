@@ -70,6 +70,14 @@ def test_from_a_torch_archive_and_from_weights(edgegate, folder):
     assert np.array_equal(*answers)
 
 
+def test_from_weights_alone_with_a_factory_beside_them(edgegate, folder):
+    """The factory's module is found in the current folder; the input's shape is said, for no data says it."""
+    (folder / "beside.py").write_text("from tests.frontend.nets import glu as build\n")
+    torch.save(nets.glu().state_dict(), folder / "w.pt")
+    edgegate.good("compile", "w.pt", "--model", "beside:build", "--shape", "1,5,6", "-o", "b")
+    assert package.load("b").manifest.inputs[0].shape == (1, 5, 6)
+
+
 def test_the_same_model_gives_the_same_bytes(edgegate, folder, sample):
     for name in ("a", "b"):
         edgegate.good("compile", "net.onnx", "-o", name)
@@ -96,7 +104,7 @@ def test_every_argument_arrives(edgegate, folder, sample, asked):
     edgegate.good(
         "compile", "net.onnx", "--target", "t", "--calib", "c.npz", "--calib-method", "minmax", "--scheme", "s.json",
         "--int16", "a*", "--int16", "b", "--model", "p:f", "--batch", "3", "--mcpu", "m", "--triple", "r-s",
-        "--threads", "2", "--input-range", "-1,2.5", "-o", "y",
+        "--threads", "2", "--input-range", "-1,2.5", "-o", "y", "--shape", "1,4", "--shape", "2",
     )  # fmt: skip
     ((source, example, options),) = asked
     assert source == "net.onnx"
@@ -106,6 +114,7 @@ def test_every_argument_arrives(edgegate, folder, sample, asked):
     assert found == {
         "target": "t", "calib_method": "minmax", "scheme": '{"a": 1}', "int16": ("a*", "b"), "model": "p:f",
         "batch": 3, "mcpu": "m", "triple": "r-s", "threads": 2, "input_range": (-1.0, 2.5),
+        "shapes": ((1, 4), (2,)),
     }  # fmt: skip
 
 
