@@ -6,9 +6,9 @@ The rules, in the order in which they apply:
    one's (:mod:`edgegate.quant.sharing`).
 2. A range per storage: by the recipe's method, and at least what is known without looking; without data
    with headroom (:mod:`edgegate.quant.ranges`).
-3. 16 bits where the recipe asks, or where every reader has a 16-bit form and 8 bits are too noisy, or a
-   layer could overflow int32 with them (:mod:`edgegate.quant.accumulators`); a gate follows the value it
-   multiplies.
+3. 16 bits where the recipe asks, or where every reader has a 16-bit form and 8 bits are too noisy, their
+   scale is too much of a guess (:mod:`edgegate.quant.guesses`), or a layer could overflow int32 with them
+   (:mod:`edgegate.quant.accumulators`); a gate follows the value it multiplies.
 4. Gates within [0, 1] or [-1, 1] have fixed powers of two (:mod:`edgegate.quant.gates`).
 5. Inputs of a Concat, Max or Min share its storage if none loses more than one bit by it.
 6. int8 asymmetric with an exact zero, int16 symmetric.
@@ -30,6 +30,7 @@ from edgegate.graph import LAYER, array
 from edgegate.quant import gates
 from edgegate.quant.accumulators import overflowing
 from edgegate.quant.bias_correction import corrections
+from edgegate.quant.guesses import compounded
 from edgegate.quant.histogram import Histogram, fit
 from edgegate.quant.observe import Observation
 from edgegate.quant.ranges import Range, cut, measured, synthesised, union
@@ -87,8 +88,7 @@ def choose(plan: Plan, seen: Observation, covers: Mapping[str, Range], *, synthe
     """
     histograms = {**seen.histograms, **_constants(plan)}
     kinds = {str(n.outputs[0].name): n for n in plan.model.graph if gates.kind(plan.model, n)}
-    wide = _wide(plan, histograms, kinds)
-    narrow = _read_narrow(plan.model)
+    wide, narrow = _wide(plan, histograms, kinds, synthetic), _read_narrow(plan.model)
     while True:
         fresh = replace(plan, groups=Groups(plan.model))
         stored, weights = _store(fresh, histograms, wide, kinds, covers, synthetic)
@@ -131,7 +131,7 @@ def _constants(plan: Plan) -> dict[str, Histogram]:
     return result
 
 
-def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, ir.Node]) -> set[str]:
+def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, ir.Node], synthetic: bool) -> set[str]:
     """The owners that get 16 bits."""
     groups, recipe = plan.groups, plan.recipe
     if recipe.activation_bits == 16:
@@ -139,9 +139,10 @@ def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, i
     wide = {groups.owner(name) for pattern in recipe.int16 for name in _matching(plan.model, pattern)}
     if recipe.int16_below is not None:
         members, narrow = groups.members(), _read_narrow(plan.model)
+        guessed = compounded(plan.model, recipe, kinds) if synthetic else set()
         for name in set(groups.owners()) - wide - set(kinds):
-            noisy = histograms[name].noise(fit(*cut(histograms[name], recipe, "int8"), "int8"))
-            if noisy < recipe.int16_below and narrow.isdisjoint(members[name]):
+            noisy = histograms[name].noise(fit(*cut(histograms[name], recipe, "int8"), "int8")) < recipe.int16_below
+            if (noisy or not guessed.isdisjoint(members[name])) and narrow.isdisjoint(members[name]):
                 wide.add(name)
     return _with_gates(plan, wide, kinds)
 

@@ -23,7 +23,9 @@ class Recipe:
         activation_bits: 8, or 16 for every activation.
         int16: Patterns (fnmatch) of layer or value names stored in 16 bits; each must match something.
         int16_below: Values whose 8-bit signal-to-noise ratio, over what was seen, is below this many dB get
-            16 bits, if every op that reads them has a 16-bit form. None: only what ``int16`` names.
+            16 bits, if every op that reads them has a 16-bit form; so do, without calibration data and
+            without ``input_range``, products of values whose scale is a guess. None: only what ``int16``
+            names, and the inputs of layers whose sums would not fit int32.
         weight_method: "absmax", or "mse" for the clipping with the least squared error, per channel.
         bias_correction: Whether biases make up for the mean shift that rounding the weights causes.
         input_range: Least and greatest value of the model's inputs, if known. Without calibration data the
