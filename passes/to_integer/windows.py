@@ -164,16 +164,42 @@ def _counts(node: ir.Node, windows: dict[str, list[int]], x: Stored, i: int, len
 
 
 def max_pool(lowering: Lowering, node: ir.Node) -> None:
-    """MaxPool over one or two axes: order is kept by storage, so the stored values are pooled as they are."""
+    """MaxPool over one or two axes: order is kept by storage, so the stored values are pooled as they are.
+
+    MaxPool2d takes bytes; in 16 bits the taps of one axis after the other are picked and compared.
+    """
     if len(node.outputs) > 1:
         raise NotLowerable("a maximum with its place has no integer form", "use the maximum alone")
     output, x = node.outputs[0], _as_image(lowering, node)
-    if x.storage.dtype == "int16":
-        raise NotLowerable("a maximum over windows takes an 8-bit input", "store its input in int8")
     attributes, (oh, ow) = _windows(node, x)
+    if x.storage.dtype == "int16":
+        rows = _greatest(lowering, x.value, 1, oh, attributes, f"{output.name}.rows")
+        _keep_image(lowering, output, _greatest(lowering, rows, 2, ow, attributes, f"{output.name}.columns"), x.storage)
+        return
     dims = [x.dims[0], oh, ow, x.dims[3]]
     value = lowering.emit("MaxPool2d", [x.value], f"{output.name}.max", dtype_of(x.storage), dims, attributes)
     _keep_image(lowering, output, value, x.storage)
+
+
+def _greatest(
+    lowering: Lowering, value: ir.Value, axis: int, length: int, windows: dict[str, list[int]], name: str
+) -> ir.Value:
+    """The maximum of windows along one axis of [N, H, W, C]; a tap in the padding is another tap of its window."""
+    kernel, stride, dilation, before = (windows[k][axis - 1] for k in ("kernel", "strides", "dilations", "pads"))
+    dims, kind = list(shape(value)), value.dtype
+    assert kind is not None, "stored values have a type"
+    taps = np.arange(length)[:, None] * stride + np.arange(kernel) * dilation - before
+    inside = (taps >= 0) & (taps < dims[axis])
+    if not inside.any(1).all():
+        raise NotLowerable("a window lies wholly in the padding", "pad less")
+    taps = np.where(inside, taps, taps[np.arange(length), inside.argmax(1)][:, None])
+    index = lowering.constant(f"{name}.taps", taps.reshape(-1).astype(np.int64))
+    dims[axis] = length * kernel
+    picked = lowering.emit("Gather", [value, index], f"{name}.tap", kind, dims, {"axis": axis}, domain="")
+    dims[axis : axis + 1] = [length, kernel]
+    apart = _reshaped(lowering, picked, dims, f"{name}.window")
+    del dims[axis + 1]
+    return lowering.emit("ReduceMax", [apart], f"{name}.most", kind, dims, {"axes": [axis + 1], "keepdims": 0})
 
 
 def positions(node: ir.Node, axis: int, size: int, length: int) -> Array:

@@ -45,6 +45,11 @@ MOVES = {
         "1,4,7,5", "y = MaxPool <kernel_shape = [3, 2], pads = [1, 0, 1, 1], strides = [2, 2]> (x)",
         "int64 s = {0}",
     ),
+    "pool_holes": (
+        "1,4,7,6",
+        "y = MaxPool <kernel_shape = [3, 2], dilations = [2, 3], pads = [2, 1, 1, 0]> (x)",
+        "int64 s = {0}",
+    ),
     "pool_up": (
         "1,4,7,5", "y = MaxPool <kernel_shape = [3, 3], strides = [2, 2], ceil_mode = 1> (x)",
         "int64 s = {0}",
@@ -63,7 +68,7 @@ AVERAGES = {
 }
 
 
-def both(text: str) -> tuple[np.ndarray, np.ndarray]:
+def both(text: str, bits: int = 8) -> tuple[np.ndarray, np.ndarray]:
     """Float and integer outputs of a model, in real numbers, on inputs that are stored exactly."""
     model = parse(text)
     (source,) = model.graph.inputs
@@ -71,7 +76,7 @@ def both(text: str) -> tuple[np.ndarray, np.ndarray]:
     real = ((feed - ZERO) * SCALE).astype(np.float32)
     floats = session(model).run(None, {str(source.name): real})[0]
     passes.run(model, passes.FLOAT, stages.floating)
-    storage = Storage(dtype="int8", scale=SCALE, zero_point=ZERO)
+    storage = Storage(dtype="int8", scale=SCALE, zero_point=ZERO) if bits == 8 else Storage(dtype="int16", scale=SCALE)
     names = [v.name for n in model.graph for v in (*n.inputs, *n.outputs) if v is not None]
     to_integer(Scheme(values={str(name): storage for name in names}))(model)
     passes.run(model, passes.INTEGER, stages.integer)
@@ -80,10 +85,11 @@ def both(text: str) -> tuple[np.ndarray, np.ndarray]:
     return floats, got
 
 
+@pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("name", MOVES)
-def test_moves_are_exact(name):
+def test_moves_are_exact(name, bits):
     dims, nodes, constants = MOVES[name]
-    want, got = both(f"g (float[{dims}] x) => (y) <{constants}> {{ {nodes} }}")
+    want, got = both(f"g (float[{dims}] x) => (y) <{constants}> {{ {nodes} }}", bits)
     np.testing.assert_array_equal(got, want)
 
 

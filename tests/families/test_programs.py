@@ -14,8 +14,8 @@ from tests.families.bench import answers, inputs, integer, scheme
 
 @pytest.mark.parametrize("name", ["cbam", "attention_unet", "enlarging", "gcu", "moves"])
 def test_the_program_says_what_the_interpreter_says(name):
-    model = integer(name, False)
-    artifact = target("llvm")(model, scheme(name, False), prove(model), CompileOptions(threads=1))
+    model = integer(name, "alone")
+    artifact = target("llvm")(model, scheme(name, "alone"), prove(model), CompileOptions(threads=1))
     session, (key,) = Session(artifact, threads=1), (str(v.name) for v in model.graph.inputs)
     feeds = inputs(model, 4, 3)
     feeds += [{key: feeds[0][key] * np.float32(30)}]

@@ -15,12 +15,12 @@ class Chain(nn.Module):
         super().__init__()
         self.functions = functions
         self.layers = nn.ModuleList(nn.Conv2d(3 if i == 0 else 8, 8, 3, padding=1) for i in range(len(functions)))
-        self.head = nn.Linear(8, 5)
+        self.head = nn.Conv2d(8, 4, 3)
 
     def forward(self, x):
         for layer, function in zip(self.layers, self.functions, strict=True):
             x = function(layer(x))
-        return self.head(x.mean((2, 3)))
+        return self.head(x)
 
 
 def written_swish(x):
