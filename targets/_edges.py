@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-EDGES = ("QuantizeLinear", "DequantizeLinear")
+ENTRY, EXIT = EDGES = ("QuantizeLinear", "DequantizeLinear")
 
 
 def is_edge(node: ir.Node) -> bool:
@@ -16,7 +16,7 @@ def inputs_of(model: ir.Model) -> list[ir.Value]:
     """The stored value of every graph input, in order: what its QuantizeLinear makes, or the input itself."""
     stored = []
     for value in model.graph.inputs:
-        readers = [n for n, _ in value.uses() if is_edge(n)]
+        readers = [n for n, _ in value.uses() if is_edge(n) and n.op_type == ENTRY]
         stored.append(readers[0].outputs[0] if readers else value)
     return stored
 
@@ -26,7 +26,7 @@ def outputs_of(model: ir.Model) -> list[ir.Value]:
     stored = []
     for value in model.graph.outputs:
         node = value.producer()
-        source = node.inputs[0] if node is not None and is_edge(node) else value
+        source = node.inputs[0] if node is not None and is_edge(node) and node.op_type == EXIT else value
         assert source is not None, "an edge has an input"
         stored.append(source)
     return stored

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from tvm import tirx
+from tvm import s_tir, tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
@@ -164,7 +164,9 @@ class Builder:
         values = list(self._values.values())
         (output, last), inputs = values[-1], values[:-1]
         arguments: list[tuple[Any, Any]] = [*inputs, *self._constants]
-        func = tirx.PrimFunc([*(buffer for _, buffer in arguments), last], self._func.body)
+        # A root block, because TVM looks for reshapes among the functions of one tensor and expects one there.
+        root = s_tir.SBlockRealize([], True, s_tir.SBlock([], [], [], "root", self._func.body))
+        func = tirx.PrimFunc([*(buffer for _, buffer in arguments), last], root)
         func = func.with_attr("tirx.noalias", True).with_attr("global_symbol", "main")
         return Kernel(func=func, arguments=tuple(a for a, _ in arguments), output=output)
 

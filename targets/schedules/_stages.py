@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from tvm import tirx
 
-from edgegate.graph import Array, array, attribute, shape
+from edgegate.graph import DOMAIN, Array, array, attribute, shape
 from edgegate.targets.schedules._kernel import Block, Builder, Unsupported, dtype, load, store
 from edgegate.targets.schedules._registers import Expr, bind, shuffle, splat
 from edgegate.targets.schedules._scale import Constants, Scaling, prepare
@@ -53,7 +53,7 @@ class Epilogue:
         self._stages: list[tuple[ir.Node, Stage]] = []
         for node in builder.group.nodes:
             if id(node) not in anchors:
-                if node.op_type not in _STAGES:
+                if node.domain != DOMAIN or node.op_type not in _STAGES:
                     raise Unsupported(node.op_type)
                 self._stages.append((node, _STAGES[node.op_type](self, node)))
 
