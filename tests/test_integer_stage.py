@@ -86,3 +86,20 @@ def test_a_wide_accumulator_is_refused_past_48_bits_and_its_result_past_32(bias:
     prove(ir.from_onnx_text(WIDE.format(bias=min(bias, 1 << 46), shift=max(shift, 8))))
     with pytest.raises(CompileError, match=said):
         prove(ir.from_onnx_text(WIDE.format(bias=bias, shift=shift)))
+
+
+def test_small_values_of_16_bits_are_added_in_64() -> None:
+    """The width of a sum follows the types, as the programs have it, not the values."""
+    model = ir.from_onnx_text(
+        """<ir_version: 10, opset_import: ["" : 21, "edgegate" : 1]>
+        g (int16[4] a, int16[4] b) => (int16[4] z) <int32[1] m = {1073741824}, int32[1] s = {37}> {
+            x = edgegate.Rescale <input_zero_point = 0, output_zero_point = 0, low = -100, high = 100, to = 5> (a, m, s)
+            y = edgegate.Rescale <input_zero_point = 0, output_zero_point = 0, low = -100, high = 100, to = 5> (b, m, s)
+            z = edgegate.Add <a_zero_point = 0, b_zero_point = 0, a_multiplier = 536870912, b_multiplier = 536870912,
+                shift = 30, output_zero_point = 0, low = -32768, high = 32767, to = 5> (x, y)
+        }"""
+    )
+    for node, kind in zip(model.graph, (5, 5, 5), strict=True):
+        node.outputs[0].dtype, node.outputs[0].shape = ir.DataType(kind), ir.Shape([4])
+    (accumulator,) = prove(model).accumulators
+    assert accumulator[3] == 64

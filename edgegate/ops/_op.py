@@ -22,11 +22,15 @@ class Interval:
         low: Least value.
         high: Greatest value.
         data: The tensor itself where it is a constant.
+        dtype: What it is stored as, where that is known.
+        dims: Its shape, where that is known.
     """
 
     low: int
     high: int
     data: Array | None = None
+    dtype: np.dtype[Any] | None = None
+    dims: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.low > self.high:
@@ -48,8 +52,8 @@ class Interval:
         return cls(low=int(info.min), high=int(info.max))
 
     def shifted(self, offset: int) -> Interval:
-        """The interval of ``e + offset``."""
-        return Interval(low=self.low + offset, high=self.high + offset)
+        """The interval of ``e + offset``, which is of no type yet."""
+        return Interval(low=self.low + offset, high=self.high + offset, dims=self.dims)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -104,7 +104,7 @@ def bounds(
     right = sorted(x * b_multiplier for x in (b.low - b_zero_point, b.high - b_zero_point))
     half = 1 << (shift - 1)
     sum_ = Interval(low=min(0, left[0]) + min(0, right[0]), high=max(0, left[1]) + max(0, right[1]) + half)
-    narrow = max(abs(x) for x in (a.low, a.high, b.low, b.high)) < 256 and shift <= 31
+    narrow = shift <= 31 and all(x.dtype is not None and x.dtype.itemsize == 1 for x in (a, b))
     fits(sum_, INT32 if narrow else 63, "the sum")
     ends = [(x + half >> shift) + output_zero_point for x in (left[0] + right[0], left[1] + right[1])]
     least, most = (min(max(x, low), high) for x in ends)

@@ -75,19 +75,20 @@ def compute(a: Any, b: Any, bias: Any, dtype: str, a_zero_point: int, b_zero_poi
 
 
 def bounds(a: Interval, b: Interval, bias: Interval, *, a_zero_point: int, b_zero_point: int) -> Bound:
-    """Every partial sum fits int32; for a product of two activations, K is read off the shape it was given."""
+    """Every partial sum fits int32."""
     if bias.data is None:
         raise OverflowError("the bias must be a constant")
     if b.data is None:
-        raise OverflowError("the length of the sum is not known; call product_bounds")
+        return _product_bounds(a.shifted(-a_zero_point), b.shifted(-b_zero_point), bias)
     columns = b.data.astype(np.int64) - b_zero_point
     rows = np.swapaxes(columns, -1, -2).reshape(-1, columns.shape[-2])
     repeated = np.broadcast_to(bias.data, (len(rows) // bias.data.size, bias.data.size)).reshape(-1)
     return accumulate(a.shifted(-a_zero_point), rows, repeated, INT32)
 
 
-def product_bounds(a: Interval, b: Interval, bias: Interval, depth: int) -> Bound:
-    """The bound for two activations, both already centred, over ``depth`` terms."""
+def _product_bounds(a: Interval, b: Interval, bias: Interval) -> Bound:
+    """The bound for two activations, both already centred."""
+    depth = a.dims[-1]
     ends = [x * y for x in (a.low, a.high) for y in (b.low, b.high)]
     low, high = min(bias.low, 0) + depth * min(0, *ends), max(bias.high, 0) + depth * max(0, *ends)
     partial = Interval(low=low, high=high)

@@ -8,6 +8,7 @@ Source: TOSA 1.0.1, REDUCE_SUM (which takes int32: here the widening is part of 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -44,15 +45,11 @@ def lower(x: Any, *, axes: Sequence[int], keepdims: int, input_zero_point: int) 
 
 
 def bounds(x: Interval, *, axes: Sequence[int], keepdims: int, input_zero_point: int) -> Bound:
-    """Not known without the shape: :func:`sum_bounds` is given the count."""
-    raise OverflowError("the length of the sum is not known; call sum_bounds")
-
-
-def sum_bounds(x: Interval, count: int) -> Bound:
-    """The bound for ``count`` terms, each in the centred interval ``x``: it fits int32 or OverflowError."""
-    partial = Interval(low=count * min(x.low, 0), high=count * max(x.high, 0))
+    """Every partial sum fits int32."""
+    centred, count = x.shifted(-input_zero_point), prod(x.dims[a] for a in axes)
+    partial = Interval(low=count * min(centred.low, 0), high=count * max(centred.high, 0))
     fits(partial, 32, "the sum")
-    return Bound(output=Interval(low=count * x.low, high=count * x.high), accumulator=partial)
+    return Bound(output=Interval(low=count * centred.low, high=count * centred.high), accumulator=partial)
 
 
 def samples(rng: np.random.Generator) -> Iterator[Sample]:

@@ -6,18 +6,15 @@ interval analysis over the stored weights themselves, for any order of summation
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
 from edgegate.errors import CompileError, Problem
-from edgegate.graph import array, attribute, shape, where
+from edgegate.graph import attribute, shape, where
 from edgegate.ops import OPS, Bound, Interval
-from edgegate.ops.matmul import product_bounds
-from edgegate.ops.sum import sum_bounds
 
 EDGE_IN, EDGE_OUT = "QuantizeLinear", "DequantizeLinear"
 
@@ -145,23 +142,16 @@ def _bound(node: ir.Node, known: dict[ir.Value, Interval]) -> Bound:
     """The bound of one node from those of its inputs."""
     if _is_edge(node):
         return Bound(output=_whole(node.outputs[0]))
-    inputs = [known[v] for v in node.inputs if v is not None]
+    inputs = [_typed(known[v], v) for v in node.inputs if v is not None]
     attributes = {name: attribute(node, name) for name in node.attributes}
-    if node.domain and node.op_type == "Sum":
-        dims = shape(_first(node))
-        count = prod(dims[a] for a in attributes["axes"])
-        return sum_bounds(inputs[0].shifted(-attributes["input_zero_point"]), count)
-    if node.domain and node.op_type == "MatMul" and array(node.inputs[1]) is None:
-        a, b = inputs[0].shifted(-attributes["a_zero_point"]), inputs[1].shifted(-attributes["b_zero_point"])
-        return product_bounds(a, b, inputs[2], shape(_first(node))[-1])
     bound = OPS[node.domain, node.op_type].bounds(*inputs, **attributes)
     return _in_type(bound, node)
 
 
-def _first(node: ir.Node) -> ir.Value:
-    value = node.inputs[0]
-    assert value is not None, "the first input is never optional"
-    return value
+def _typed(interval: Interval, value: ir.Value) -> Interval:
+    """The interval with the dtype and shape of its value."""
+    assert value.dtype is not None, "every value of an integer model has a type"
+    return replace(interval, dtype=value.dtype.numpy(), dims=shape(value))
 
 
 def _in_type(bound: Bound, node: ir.Node) -> Bound:
