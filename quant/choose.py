@@ -45,7 +45,7 @@ JOIN_LOSS = 2.0
 WIDE_OPS = frozenset({
     ("", "Conv"), ("edgegate", "Linear"), ("edgegate", "Affine"), ("", "Add"), ("", "Sub"), ("", "Mul"), ("", "Max"),
     ("", "Min"), ("", "Relu"), ("", "Clip"), ("", "Concat"), ("", "ReduceMean"), ("", "ReduceSum"),
-    ("", "AveragePool"), ("", "Resize"),
+    ("", "AveragePool"), ("", "MaxPool"), ("", "ReduceMax"), ("", "ReduceMin"), ("", "Resize"),
 })  # fmt: skip
 """Readers that have a form for 16-bit inputs, beside moves, unary functions and gates."""
 
@@ -180,8 +180,6 @@ def _reads_wide(node: ir.Node) -> bool:
     if node.op_type == "Conv":
         weight = array(node.inputs[1])
         return weight is not None and weight.ndim in (3, 4)
-    if node.op_type in ("MaxPool", "ReduceMax", "ReduceMin"):
-        return False
     return (node.domain, node.op_type) in WIDE_OPS or node.domain in (GATE, UNARY) or is_move(node)
 
 
