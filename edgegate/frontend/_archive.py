@@ -38,6 +38,8 @@ _DAMAGE = (
 )
 """What zipfile raises over bytes that make no sense; ValueError: names that are no UTF-8, negative seeks."""
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+_END, _END_SIZE = b"PK\x05\x06", 22
+"""The record that ends an archive, and its size without a comment, which no writer of models makes."""
 _NAME = re.compile(r"[A-Za-z0-9_.+\-][A-Za-z0-9_.+\- /]*")
 
 
@@ -53,6 +55,8 @@ def read(data: bytes, name: str) -> dict[str, bytes]:
             first entry, too many entries, or entries larger than the file can honestly hold.
         FileError: Truncated, damaged, or a checksum is wrong.
     """
+    if not _is_whole(data):
+        raise FileError(f"{name}: truncated archive, or something follows it (its directory is not at its end)")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             _check_directory(archive.infolist(), name, len(data))
@@ -70,6 +74,24 @@ def write(entries: Mapping[str, bytes]) -> io.BytesIO:
             archive.writestr(zipfile.ZipInfo(name), content)
     buffer.seek(0)
     return buffer
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether ``data`` ends as an archive does.
+
+    zipfile looks for the end further up as well. In an archive that is cut off it then finds the end of
+    an archive inside it: torch.export stores one.
+    """
+    return data[-_END_SIZE:].startswith(_END) and data.endswith(b"\0\0")
+
+
+def _is_beginning(data: bytes) -> bool:
+    """Whether ``data`` begins with an entry, but has no directory: what is left of an archive that was cut off."""
+    if len(data) < _LOCAL_HEADER.size or _END in data:
+        return False
+    magic, *_, name_size, _ = _LOCAL_HEADER.unpack_from(data)
+    entry = data[_LOCAL_HEADER.size : _LOCAL_HEADER.size + name_size].decode("ascii", "replace")
+    return magic == b"PK\x03\x04" and _NAME.fullmatch(entry) is not None
 
 
 def _check_directory(entries: list[zipfile.ZipInfo], name: str, count: int) -> None:
@@ -110,6 +132,8 @@ def _check_layout(entries: list[zipfile.ZipInfo], data: bytes, directory: int, n
     for entry in sorted(entries, key=lambda e: e.header_offset):
         start = entry.header_offset
         shown = _files.printable(repr(entry.filename))
+        if end == 0 and start != 0 and _is_beginning(data[:start]):
+            raise FileError(f"{name}: truncated archive (it has no directory, but another archive inside it has)")
         if start < end or (end == 0 and start != 0):
             raise UnsafeError(f"{name}: archive entry {shown} overlaps another or hides data before it")
         magic, *_, name_size, extra_size = _LOCAL_HEADER.unpack_from(data, start)

@@ -59,7 +59,7 @@ def read(path: str | os.PathLike[str]) -> bytes:
             file.seek(0)
             return file.read()
     except IsADirectoryError:
-        raise FileError(f"{show(name)}: a directory, not a model file") from None
+        raise FileError(f"{show(name)}: a folder, not a model file") from None
     except ValueError:  # a NUL inside the name
         raise FileError(f"{show(name)}: not a file name") from None
     except OSError as error:
@@ -75,6 +75,8 @@ def kind(data: bytes, name: str) -> Kind:
     """
     if data[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return Kind.ZIP
+    if data[8:9] == b"{" and data[4:8] == bytes(4):  # its length comes first, and may begin as a pickle does
+        return Kind.SAFETENSORS
     if data[:1] == b"\x80" and data[1:2] in (b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"):
         raise UnsafeError(f"{show(name)}: a bare pickle (old torch.save format) runs code when read; {WAY_OUT}")
     if data[257:262] == b"ustar":
@@ -92,7 +94,8 @@ def kind(data: bytes, name: str) -> Kind:
 
 def show(name: str | os.PathLike[str]) -> str:
     """The last part of a path, printable: error messages must not depend on the machine's folders."""
-    return printable(Path(os.fspath(name).replace("\0", "?")).name or "?")
+    text = os.fspath(name).replace("\0", "?")
+    return printable(Path(text).name or text or "empty path")  # "." and "/" have no last part
 
 
 def printable(text: object, limit: int = 120) -> str:

@@ -25,7 +25,11 @@ def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
 def test_paths(tmp_path: Path) -> None:
     for path, said in [
         (tmp_path / "no.pt", "no.pt: No such file or directory"),
-        (tmp_path, "a directory, not a model file"),
+        (tmp_path, "a folder, not a model file"),
+        (".", ".: a folder, not a model file"),
+        ("..", "..: a folder, not a model file"),
+        ("/", "/: a folder, not a model file"),
+        ("", "empty path: No such file or directory"),
         (tmp_path / "a\0b", "a?b: not a file name"),
     ]:
         with pytest.raises(FileError) as error:
