@@ -9,12 +9,11 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx_ir.passes import common
 
-from edgegate.errors import CompileError, FileError, UnsafeError
-from edgegate.frontend import _files, _protos, _wire
+from edgegate.errors import CompileError, FileError, Problem, UnsafeError
+from edgegate.frontend import _files, _operators, _protos, _wire
+from edgegate.frontend._operators import OPSET
 from edgegate.frontend._quiet import quiet
-from edgegate.graph import DOMAIN
 
-OPSET = 21
 _EXPORT_AGAIN = f"export the model with opset {OPSET}"
 
 
@@ -29,7 +28,8 @@ def load(data: bytes, path: str) -> ir.Model:
         UnsafeError: It reaches for other files, claims more memory than it holds, or its functions
             or nodes grow without bound.
         FileError: Damaged, or rejected by onnx's checker.
-        CompileError: Valid, but at an opset or with ops that cannot be converted.
+        CompileError: Valid, but at an opset or with ops that cannot be converted or that do not exist, or an
+            input has no rank.
     """
     name = _files.show(path)
     proto = _parse(data, name)
@@ -39,6 +39,9 @@ def load(data: bytes, path: str) -> ir.Model:
         _read_external(tensor, folder, name)
     if len(proto.opset_import) == 0 or len(proto.graph.output) == 0:
         raise FileError(f"{name}: no ONNX model (no opset or no outputs)")
+    _operators.short_domains(proto)
+    _operators.check(proto, name)
+    _check_ranks(proto)
     try:
         onnx.checker.check_model(proto)
         model = ir.from_proto(proto)
@@ -71,6 +74,19 @@ def _read_external(tensor: onnx.TensorProto, folder: str, name: str) -> None:
     del tensor.external_data[:]
 
 
+def _check_ranks(proto: onnx.ModelProto) -> None:
+    """Inputs are tensors with a shape; onnx's checker would call one without damaged."""
+    problems = []
+    for value in proto.graph.input:
+        kind = value.type.WhichOneof("value")
+        if kind is not None and not (kind == "tensor_type" and value.type.tensor_type.HasField("shape")):
+            what = "has no shape" if kind == "tensor_type" else f"is no tensor ({kind.removesuffix('_type')})"
+            fix = "export the model with tensor inputs of known rank"
+            problems.append(Problem(where=f"input {_files.printable(value.name)}", what=what, fix=fix))
+    if problems:
+        raise CompileError.of(problems)
+
+
 def _modern(model: ir.Model, name: str) -> ir.Model:
     """The model with foreign functions inlined, at :data:`OPSET`."""
     from onnxscript.version_converter import convert_version
@@ -79,7 +95,7 @@ def _modern(model: ir.Model, name: str) -> ir.Model:
     try:
         with quiet():
             common.RemoveInitializersFromInputsPass()(model)
-            common.InlinePass(lambda function: not ours(function.domain))(model)
+            common.InlinePass(lambda function: not _operators.ours(function.domain))(model)
             if model.opset_imports.get("") != OPSET:
                 convert_version(model, OPSET, fallback=True)
     except Exception as error:  # the converters raise whatever they meet first
@@ -88,8 +104,3 @@ def _modern(model: ir.Model, name: str) -> ir.Model:
     if model.opset_imports.get("") != OPSET:
         raise CompileError(name, f"opset {opset} cannot be converted to {OPSET}", _EXPORT_AGAIN)
     return model
-
-
-def ours(domain: str) -> bool:
-    """Whether ``domain`` is one of this project's, whose functions stay whole."""
-    return domain == DOMAIN or domain.startswith(f"{DOMAIN}.")

@@ -16,7 +16,7 @@ from onnxscript.optimizer._constant_folding import FoldConstantsPass
 
 from edgegate.errors import CompileError, EdgeGateError, Problem, UnsafeError
 from edgegate.frontend import _files
-from edgegate.frontend._onnx import ours
+from edgegate.frontend._operators import ours
 from edgegate.frontend._quiet import quiet
 from edgegate.graph import LAYER, SOURCE, where
 

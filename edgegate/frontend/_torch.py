@@ -16,7 +16,7 @@ from onnx_ir.passes import common
 
 from edgegate.errors import CompileError, FileError, Problem, ToolchainError
 from edgegate.frontend import _files, _names
-from edgegate.frontend._onnx import OPSET
+from edgegate.frontend._operators import OPSET
 from edgegate.frontend._quiet import quiet
 
 if TYPE_CHECKING:

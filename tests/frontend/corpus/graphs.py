@@ -127,7 +127,7 @@ FILES: Table = [
     ("function_twice", UnsafeError, written(calling(function("F0", "Relu"), function("F0", "Neg")))),
     ("nan_weights", CompileError, written(lambda: adding(tensor((4,), BAD.tobytes())))),
     ("unknown_domain", CompileError, written(lambda: model([helper.make_node("Evil", ["x"], ["y"], domain="f")]))),
-    ("unknown_op", FileError, written(lambda: model([helper.make_node("Evil", ["x"], ["y"])]))),
+    ("unknown_op", CompileError, written(lambda: model([helper.make_node("Evil", ["x"], ["y"])]))),
     ("cyclic_graph", FileError, written(lambda: model([helper.make_node("Add", ["x", "y"], ["z"]), helper.make_node("Neg", ["z"], ["y"])]))),
     ("truncated", FileError, lambda f: put(f, adding(tensor((4,), bytes(16))).SerializeToString()[:-20])),
     ("without_graph", FileError, lambda f: put(f, b"\x08\x0a")),
