@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from edgegate.errors import InputError
-from edgegate.graph import Array, shape
+from edgegate.errors import CompileError, InputError
+from edgegate.graph import Array, shape, where
 
 FLOAT = ir.DataType.FLOAT
 
@@ -31,14 +33,47 @@ class Program:
         self.inputs = [str(v.name) for v in inputs]
         self.outputs = [str(v.name) for v in outputs]
         weights = [_weight(constants[name]) for name in read if name in constants]
-        self._session = _session(_proto(model, nodes, inputs, outputs, weights)) if nodes else None
+        self._nodes = nodes
+        self._session = None
+        if nodes:
+            with self._refusing():
+                self._session = _session(_proto(model, nodes, inputs, outputs, weights))
 
     def __call__(self, known: Mapping[str, Array]) -> dict[str, Array]:
-        """Every output, from ``known``, which has at least the inputs."""
+        """Every output, from ``known``, which has at least the inputs.
+
+        Raises:
+            CompileError: ONNX Runtime cannot compute a node.
+        """
         if self._session is None:
             return {}
-        results = self._session.run(self.outputs, {name: known[name] for name in self.inputs})
+        with self._refusing():
+            results = self._session.run(self.outputs, {name: known[name] for name in self.inputs})
         return dict(zip(self.outputs, results, strict=True))
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """What ONNX Runtime refuses, as a CompileError that names the node."""
+        try:
+            yield
+        except Exception as error:  # its exceptions have no base of their own
+            found = re.search(rf"{_NODE}(\d+)_", str(error))
+            place = where(self._nodes[int(found[1])]) if found else "the model"
+            fix = "change it until ONNX Runtime runs the model"
+            raise CompileError(place, f"ONNX Runtime cannot compute it: {_reason(str(error))}", fix) from error
+
+
+_NODE = "edgegate_node_"
+"""With its number behind, the name under which ONNX Runtime knows a node: the user's may be empty or double."""
+
+
+def _reason(message: str) -> str:
+    """What ONNX Runtime complains about, without its file names, C++ signatures and line breaks."""
+    for start in ("Status Message: ", " was false. ", "[ONNXRuntimeError] : "):
+        message = message.rpartition(start)[2]
+    message = re.sub(rf"{_NODE}\d+_", "", message)
+    line = " ".join("".join(c if c.isprintable() else " " for c in message).split())
+    return line if len(line) <= 200 else f"{line[:197]}..."
 
 
 def _weight(value: ir.Value) -> Any:
@@ -58,8 +93,11 @@ def _proto(
 ) -> bytes:
     from onnx import helper
 
+    protos = [ir.to_proto(n) for n in nodes]
+    for index, proto in enumerate(protos):
+        proto.name = f"{_NODE}{index}_"
     graph = helper.make_graph(
-        [ir.to_proto(n) for n in nodes],
+        protos,
         "calibration",
         [ir.to_proto(v) for v in inputs],
         [ir.to_proto(v) for v in outputs],
@@ -76,7 +114,7 @@ def _session(model: bytes) -> Any:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what it refuses is an exception too
     options.use_deterministic_compute = True
     # Every value is an output: there is nothing to fuse, only time to lose.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -38,7 +38,7 @@ def is_float(value: ir.Value | None) -> TypeGuard[ir.Value]:
 
 
 def activations(model: ir.Model) -> Iterator[ir.Value]:
-    """Every value that needs a storage: inputs, node outputs, constant operands of binary ops; in order."""
+    """Every value that needs a storage: inputs, constant operands of binary ops, node outputs, constant outputs."""
     yield from filter(is_float, model.graph.inputs)
     met = set()
     for node in model.graph:
@@ -47,6 +47,10 @@ def activations(model: ir.Model) -> Iterator[ir.Value]:
                 met.add(value.name)
                 yield value
         yield from filter(is_float, node.outputs)
+    for value in filter(is_float, model.graph.outputs):
+        if array(value) is not None and value.name not in met and not value.is_graph_input():
+            met.add(value.name)
+            yield value
 
 
 def constant_operands(node: ir.Node) -> list[ir.Value]:

@@ -103,8 +103,8 @@ def samples(model: ir.Model, recipe: Recipe) -> list[dict[str, Array]]:
 
 def _sample(rng: np.random.Generator, value: ir.Value, bounds: tuple[float, float] | None) -> Array:
     if value.dtype != ir.DataType.FLOAT:
-        fix = "give calibration data"
-        raise CompileError(str(value.name), f"no synthetic data can be made for dtype {value.dtype}", fix)
+        what = f"is {value.dtype}, a program takes float32 alone"
+        raise CompileError(f"input {value.name}", what, "let the model take float32")
     dims = shape(value)
     spatial = len(dims) == 4 or (len(dims) == 3 and any(n.op_type == "Conv" for n, _ in value.uses()))
     noise = _pyramid(rng, dims) if spatial else rng.standard_normal(dims)

@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.errors import CompileError, Problem
-from edgegate.graph import attribute, shape, where
+from edgegate.graph import array, attribute, shape, where
 from edgegate.ops import OPS, Bound, Interval
 
 EDGE_IN, EDGE_OUT = "QuantizeLinear", "DequantizeLinear"
@@ -76,8 +76,9 @@ def prove(model: ir.Model) -> Proof:
         try:
             bound = _bound(node, known)
         except OverflowError as e:
-            fix = "keep its input in int16, or split the sum" if "accumulator" in str(e) else "check the scheme"
-            problems.append(Problem(where=where(node), what=str(e), fix=fix))
+            problems.append(
+                Problem(where=where(node), what=f"{e} (value {node.outputs[0].name})", fix=_remedy(node, e))
+            )
             bound = Bound(output=_whole(node.outputs[0]))
         if bound.accumulator is not None:
             accumulators.append((node.name or "?", bound.accumulator.low, bound.accumulator.high, bound.bits))
@@ -87,6 +88,17 @@ def prove(model: ir.Model) -> Proof:
         raise CompileError.of(problems)
     values = {v.name: (i.low, i.high) for v, i in known.items() if v.name and v.producer() is not None}
     return Proof(accumulators=tuple(accumulators), rescales=rescales, values=values)
+
+
+def _remedy(node: ir.Node, error: OverflowError) -> str:
+    """What to do about a bound that cannot be proved."""
+    source = node.inputs[0]
+    wide = source is not None and source.dtype == ir.DataType.INT16
+    if "accumulator" in str(error) and not wide and array(node.inputs[1]) is not None:
+        return "keep its input in int16, or split the sum"
+    return (
+        "split the sum" if "the sum" in str(error) or "accumulator" in str(error) else "check its scales in the scheme"
+    )
 
 
 def _constants(model: ir.Model) -> list[Any]:

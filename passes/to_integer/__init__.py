@@ -15,6 +15,7 @@ from edgegate.passes._pipeline import Pass
 from edgegate.passes.to_integer import elements, layers, moves, windows
 from edgegate.passes.to_integer._lowering import Lowering, Rule, Stored, lower_all
 from edgegate.passes.to_integer._scaling import dtype_of
+from edgegate.quant.fitting import check_fit
 from edgegate.quant.scheme import Scheme
 from edgegate.quant.storage import Storage
 
@@ -56,10 +57,11 @@ def to_integer(scheme: Scheme) -> Pass:
     """The pass that stores every value of a float model as ``scheme`` says.
 
     Graph inputs and outputs stay float32 and keep their names and shapes: a QuantizeLinear follows each
-    input, a DequantizeLinear makes each output.
+    input, a DequantizeLinear makes each output. CompileError where the scheme is not one for the model.
     """
 
     def apply(model: ir.Model) -> None:
+        check_fit(model, scheme)
         old = list(model.graph.initializers.values())
         taken = {str(v.name) for v in (*model.graph.inputs, *model.graph.outputs, *old)}
         lowering = Lowering(model=model, scheme=scheme, names=taken)

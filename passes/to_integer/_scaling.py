@@ -36,7 +36,10 @@ def multipliers(lowering: Lowering, name: str, scales: Sequence[Fraction], bits:
     try:
         both = fixed_points(scales, bits=bits)
     except ValueError as e:
-        raise NotLowerable(str(e), "its input and output ranges differ too much; keep them in int16") from e
+        what = f"{e} to make {name}"
+        raise NotLowerable(
+            what, "its inputs and its output differ too much in scale: compare them in the scheme"
+        ) from e
     return [lowering.constant(f"{name}.{part}", data) for part, data in zip(("multiplier", "shift"), both, strict=True)]
 
 
