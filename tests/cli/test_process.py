@@ -40,10 +40,11 @@ def test_a_full_disk_under_stdout(folder, artifact, arguments, environment):
 
 def test_ctrl_c_while_it_works(folder, artifact):
     waiting = (
-        "import time, edgegate.artifact\n"
+        "import signal, time, edgegate.artifact\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where the tests run behind a shell
         "def wait(_):\n"
         "    print('ready', flush=True)\n"
-        "    time.sleep(600)\n"
+        "    time.sleep(60)\n"
         "edgegate.artifact.load = wait\n"
         "from edgegate.cli import main\n"
         "main(['report', 'm.egate'])\n"
