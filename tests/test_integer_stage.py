@@ -6,7 +6,7 @@ import pytest
 
 from edgegate import interpreter
 from edgegate.errors import CompileError
-from edgegate.stages.integer import prove
+from edgegate.stages.integer import integer, prove
 
 
 def matmul(depth: int, weight: int, bias: int = 0) -> ir.Model:
@@ -103,3 +103,17 @@ def test_small_values_of_16_bits_are_added_in_64() -> None:
         node.outputs[0].dtype, node.outputs[0].shape = ir.DataType(kind), ir.Shape([4])
     (accumulator,) = prove(model).accumulators
     assert accumulator[3] == 64
+
+
+def test_a_graph_that_cannot_run_in_order_is_no_integer_graph() -> None:
+    model = matmul(3, 1)
+    integer(model)
+    model.graph.outputs[0].name = "x"
+    with pytest.raises(CompileError, match="'x': is no name of its own"):
+        integer(model)
+    model = ir.from_onnx_text(
+        """<ir_version: 10, opset_import: ["" : 21]>
+        g (int8[1] x) => (int8[1] y) { y = Transpose <perm = [0]> (a) a = Transpose <perm = [0]> (x) }"""
+    )
+    with pytest.raises(CompileError, match="reads a, which nothing before it makes"):
+        integer(model)

@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from edgegate.errors import CompileError, Problem
 from edgegate.graph import DOMAIN, where
+from edgegate.stages._sound import names, order, values
 
 
 def floating(model: ir.Model) -> None:
@@ -20,7 +21,7 @@ def floating(model: ir.Model) -> None:
     Raises:
         CompileError: With every violation, not just the first.
     """
-    problems = [*_imports(model), *_order(model), *_names(model), *_types(model), *_functions(model)]
+    problems = [*_imports(model), *order(model), *names(model), *_types(model), *_functions(model)]
     if problems:
         raise CompileError.of(problems)
 
@@ -30,30 +31,8 @@ def _imports(model: ir.Model) -> Iterator[Problem]:
         yield Problem(where=domain, what="has no opset import", fix="import the domain")
 
 
-def _order(model: ir.Model) -> Iterator[Problem]:
-    known = {*model.graph.inputs}
-    known.update(v for v in model.graph.initializers.values() if v.const_value is not None)
-    for node in model.graph:
-        for value in node.inputs:
-            if value is not None and value not in known:
-                what = f"reads {value.name}, which nothing before it makes"
-                yield Problem(where=where(node), what=what, fix="sort the nodes, keep what is read")
-        known.update(node.outputs)
-    for value in model.graph.outputs:
-        if value not in known:
-            yield Problem(where=f"output {value.name}", what="is made by no node", fix="keep what is read")
-
-
-def _names(model: ir.Model) -> Iterator[Problem]:
-    met: set[str] = set()
-    for value in _values(model):
-        if not value.name or value.name in met:
-            yield Problem(where=f"value {value.name!r}", what="is no name of its own", fix="give it a unique name")
-        met.add(value.name or "")
-
-
 def _types(model: ir.Model) -> Iterator[Problem]:
-    for value in _values(model):
+    for value in values(model):
         if isinstance(value.type, (ir.SequenceType, ir.OptionalType)):
             continue  # no tensor, so no shape; whoever cannot compile it says so
         if value.dtype is None:
@@ -69,11 +48,3 @@ def _functions(model: ir.Model) -> Iterator[Problem]:
         if ours and node.op_identifier() not in model.functions:
             what = f"{node.domain}::{node.op_type} has no function in the model"
             yield Problem(where=where(node), what=what, fix="declare its float meaning")
-
-
-def _values(model: ir.Model) -> Iterator[ir.Value]:
-    """Every value of the main graph; outputs that a node leaves out have no name and no reader."""
-    yield from model.graph.inputs
-    yield from (v for v in model.graph.initializers.values() if not v.is_graph_input())
-    for node in model.graph:
-        yield from (v for v in node.outputs if v.name or v.uses() or v.is_graph_output())

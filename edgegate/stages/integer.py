@@ -15,6 +15,7 @@ import onnx_ir as ir
 from edgegate.errors import CompileError, Problem
 from edgegate.graph import array, attribute, shape, where
 from edgegate.ops import OPS, Bound, Interval
+from edgegate.stages._sound import names, order
 
 EDGE_IN, EDGE_OUT = "QuantizeLinear", "DequantizeLinear"
 
@@ -54,7 +55,14 @@ class Proof:
 
 
 def integer(model: ir.Model) -> None:
-    """Stage check: raise CompileError, with every problem found, unless :func:`prove` succeeds."""
+    """Stage check: raise CompileError, with every problem found, unless the graph is sound and :func:`prove` succeeds.
+
+    Nodes stand in topological order and read only graph inputs, initializers with data, and outputs of earlier nodes;
+    no two values share a name.
+    """
+    problems = [*order(model), *names(model)]
+    if problems:
+        raise CompileError.of(problems)
     prove(model)
 
 
