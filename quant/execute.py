@@ -33,10 +33,10 @@ class Program:
         self.inputs = [str(v.name) for v in inputs]
         self.outputs = [str(v.name) for v in outputs]
         weights = [_weight(constants[name]) for name in read if name in constants]
-        self._nodes = nodes
+        self._model, self._nodes = model, nodes
         self._session = None
         if nodes:
-            with self._refusing():
+            with self._refusing({}):
                 self._session = _session(_proto(model, nodes, inputs, outputs, weights))
 
     def __call__(self, known: Mapping[str, Array]) -> dict[str, Array]:
@@ -47,20 +47,36 @@ class Program:
         """
         if self._session is None:
             return {}
-        with self._refusing():
+        with self._refusing(known):
             results = self._session.run(self.outputs, {name: known[name] for name in self.inputs})
         return dict(zip(self.outputs, results, strict=True))
 
     @contextmanager
-    def _refusing(self) -> Iterator[None]:
+    def _refusing(self, known: Mapping[str, Array]) -> Iterator[None]:
         """What ONNX Runtime refuses, as a CompileError that names the node."""
         try:
             yield
         except Exception as error:  # its exceptions have no base of their own
-            found = re.search(rf"{_NODE}(\d+)_", str(error))
-            place = where(self._nodes[int(found[1])]) if found else "the model"
+            node = self._culprit(str(error), known)
             fix = "change it until ONNX Runtime runs the model"
-            raise CompileError(place, f"ONNX Runtime cannot compute it: {_reason(str(error))}", fix) from error
+            what = f"ONNX Runtime cannot compute it: {_reason(str(error))}"
+            raise CompileError("the model" if node is None else where(node), what, fix) from error
+
+    def _culprit(self, message: str, known: Mapping[str, Array]) -> ir.Node | None:
+        """The node that ``message`` names, or else the first that fails alone: within a function none has a name."""
+        if found := re.search(rf"{_NODE}(\d+)_", message):
+            return self._nodes[int(found[1])]
+        if len(self._nodes) == 1:
+            return self._nodes[0]
+        values = dict(known)
+        for node in self._nodes:
+            try:
+                alone = Program(self._model, [node])
+                if known:
+                    values |= alone(values)
+            except CompileError:
+                return node
+        return None
 
 
 _NODE = "edgegate_node_"
@@ -69,9 +85,10 @@ _NODE = "edgegate_node_"
 
 def _reason(message: str) -> str:
     """What ONNX Runtime complains about, without its file names, C++ signatures and line breaks."""
-    for start in ("Status Message: ", " was false. ", "[ONNXRuntimeError] : "):
+    message = re.sub(rf"\[ONNXRuntimeError\] : \d+ : \w+ : |{_NODE}\d+_", "", message)
+    for start in ("Status Message: ", " was false. "):
         message = message.rpartition(start)[2]
-    message = re.sub(rf"{_NODE}\d+_", "", message)
+    message = re.sub(r"^/\S+:\d+ .*?\(.*?\) ", "", message)
     line = " ".join("".join(c if c.isprintable() else " " for c in message).split())
     return line if len(line) <= 200 else f"{line[:197]}..."
 
