@@ -44,8 +44,8 @@ def load(data: bytes, path: str) -> ir.Model:
     _check_ranks(proto)
     try:
         onnx.checker.check_model(proto)
-        model = ir.from_proto(proto)
-    except (onnx.checker.ValidationError, ir.serde.SerdeError, ValueError, TypeError, KeyError) as error:
+        model = ir.from_proto(_operators.expand(proto))
+    except (onnx.checker.ValidationError, ir.serde.SerdeError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise FileError(f"{name}: not a valid ONNX model ({_files.printable(error)})") from None
     return _modern(model, name)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 import onnx
+import onnx.inliner
 
 from edgegate.errors import CompileError, Problem
 from edgegate.frontend import _files, _protos
@@ -17,6 +19,7 @@ OPSET = 21
 _ALIAS = "ai.onnx"
 """The long name of ONNX's own domain, which is otherwise called ""."""
 
+_EXPORT_AGAIN = f"export the model with opset {OPSET}"
 _REPLACE = "replace it by ops that ONNX has, or store what it means in the file, as a function"
 _BEFORE = "give the model as it was before ONNX Runtime optimised or quantized it"
 
@@ -31,6 +34,24 @@ def short_domains(model: onnx.ModelProto) -> None:
         for node in _protos.nodes_of(part.graph.node if part is model else part.node):
             if node.domain == _ALIAS:
                 node.domain = ""
+
+
+def expand(model: onnx.ModelProto) -> onnx.ModelProto:
+    """``model``, ops later than :data:`OPSET` written as ONNX defines them: Swish as Mul and Sigmoid."""
+    parts = (model.graph.node, *(f.node for f in model.functions))
+    later = [n for p in parts for n in _protos.nodes_of(p) if not n.domain and _is_later(n.op_type)]
+    if not later:
+        return model
+    for node in later:
+        given = {a.name for a in node.attribute}
+        defaults = (a.default_value for a in onnx.defs.get_schema(node.op_type).attributes.values())
+        node.attribute.extend(a for a in defaults if a.name and a.name not in given)  # the body reads every one
+    names = [("", op) for op in sorted({n.op_type for n in later})]
+    return onnx.inliner.inline_selected_functions(model, names, exclude=False, inline_schema_functions=True)
+
+
+def _is_later(op: str) -> bool:
+    return _beginnings().get(op, 0) > OPSET
 
 
 def check(model: onnx.ModelProto, name: str) -> None:
@@ -84,15 +105,22 @@ def _reason(node: onnx.NodeProto, versions: Mapping[str, int]) -> tuple[str, str
     try:
         schema = onnx.defs.get_schema(op, max(version, 1), "")
     except onnx.defs.SchemaError:
-        first = min((s.since_version for s in onnx.defs.get_all_schemas_with_history() if _is(s, op)), default=0)
-        if first:
-            return f"no op of ONNX opset {version}, but of opset {first}", f"export the model with opset {OPSET}"
+        if first := _beginnings().get(op):
+            return f"no op of ONNX opset {version}, but of opset {first}", _EXPORT_AGAIN
         return f"no op of ONNX opset {version}", _REPLACE
+    if _is_later(op) and not schema.has_function:
+        return f"an op of ONNX opset {_beginnings()[op]}, later than {OPSET}", _EXPORT_AGAIN
     return (f"no longer an op of ONNX opset {version}", _REPLACE) if schema.deprecated else None
 
 
-def _is(schema: onnx.defs.OpSchema, op: str) -> bool:
-    return schema.name == op and schema.domain == ""
+@cache
+def _beginnings() -> dict[str, int]:
+    """The opset in which each of ONNX's own ops first appeared."""
+    found: dict[str, int] = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        if not schema.domain:
+            found[schema.name] = min(schema.since_version, found.get(schema.name, schema.since_version))
+    return found
 
 
 def _shapes(model: onnx.ModelProto) -> dict[str, Dims]:

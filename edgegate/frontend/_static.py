@@ -26,8 +26,8 @@ _FOLD_FLOOR = 64 * _files.MIB
 """Folding may make twice the bytes of the weights (transposed, repeated), or this many."""
 _SAME_SHAPE = ("GroupNormalization", "MeanVarianceNormalization")
 """The function ops for which onnx infers nothing node by node."""
-_KEPT = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
-"""Ops on constants that a later pass wants to see."""
+
+_STEPS = ("Loop", "Scan", "If")
 
 Shape = tuple[int, ...]
 
@@ -91,7 +91,7 @@ class Fold(FoldConstantsPass):  # type: ignore[misc]
             raise UnsafeError(f"{where(node)}: more than {_SPLIT_LIMIT} pieces")
 
     def _within_budget(self, node: ir.Node) -> bool | None:
-        if node.op_type in _KEPT or node.domain:
+        if node.domain:
             return False
         sizes = [n for o in node.outputs if (n := byte_count(o)) is not None]
         if len(sizes) != len(node.outputs) or sum(sizes) > self._left:
@@ -156,10 +156,16 @@ def _bind(model: ir.Model, batch: int, example: Sequence[Shape] | None) -> None:
             if isinstance(dim, ir.SymbolicDim) and dim.value is not None and (example is not None or axis == 0):
                 given = None if example is None else example[n]
                 sizes.setdefault(dim.value, batch if given is None else _at(given, axis, value))
+    problems: list[Problem] = []
     for n, value in enumerate(inputs):
         given = None if example is None else example[n]
-        value.shape = ir.Shape([_size(value, axis, batch, given, sizes) for axis in range(len(_dims(value)))])
-        check_size(value, f"input {value.name}")
+        dims = [_size(value, axis, batch, given, sizes) for axis in range(len(_dims(value)))]
+        problems.extend(d for d in dims if isinstance(d, Problem))
+        if not problems:
+            value.shape = ir.Shape([d for d in dims if isinstance(d, int)])
+            check_size(value, f"input {value.name}")
+    if problems:
+        raise CompileError.of(problems)
 
 
 def _dims(value: ir.Value) -> tuple[int | ir.SymbolicDim, ...]:
@@ -174,8 +180,8 @@ def _at(given: Shape, axis: int, value: ir.Value) -> int:
     return given[axis]
 
 
-def _size(value: ir.Value, axis: int, batch: int, given: Shape | None, sizes: dict[str | None, int]) -> int:
-    dim = _dims(value)[axis]
+def _size(value: ir.Value, axis: int, batch: int, given: Shape | None, sizes: dict[str | None, int]) -> int | Problem:
+    dim, place = _dims(value)[axis], f"input {value.name}, dimension {axis}"
     if isinstance(dim, int):
         size = dim
     elif dim.value in sizes:
@@ -183,12 +189,12 @@ def _size(value: ir.Value, axis: int, batch: int, given: Shape | None, sizes: di
     elif given is not None or axis == 0:
         size = batch if given is None else _at(given, axis, value)
     else:
-        name = f"input {value.name}, dimension {axis}"
-        raise CompileError(name, f"has no size ({dim.value or '?'})", "pass an example, or export it with a fixed size")
+        fix = "pass an example, or export it with a fixed size"
+        return Problem(where=place, what=f"has no size ({dim.value or '?'})", fix=fix)
     if given is not None and size != _at(given, axis, value):
         raise ValueError(f"input {value.name}: dimension {axis} is {size}, the example has {given[axis]}")
     if size < 1:
-        raise CompileError(f"input {value.name}, dimension {axis}", f"is {size}", "export it with a positive size")
+        return Problem(where=place, what=f"is {size}", fix="export it with a positive size")
     return size
 
 
@@ -205,15 +211,25 @@ def _without_shape(model: ir.Model) -> list[ir.Node]:
 
 
 def _check_shapes(model: ir.Model) -> None:
-    what = "the shape of its output depends on data or cannot be inferred"
-    problems = [
-        Problem(where=where(n), what=what, fix="make its shape constant in the model") for n in _without_shape(model)
-    ]
-    if problems:
-        raise CompileError.of(problems)
+    unknown = _without_shape(model)
+    if unknown:
+        late = set(unknown)
+        first = [n for n in unknown if not any(v is not None and v.producer() in late for v in n.inputs)]
+        raise CompileError.of([_unknown_shape(n) for n in first or unknown])
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         for value in node.outputs:
             check_size(value, where(node))
+
+
+def _unknown_shape(node: ir.Node) -> Problem:
+    """Only nodes whose inputs are known: what follows from them would say nothing new."""
+    if node.op_type in _STEPS:
+        what, fix = "its output is no tensor of a constant shape", "export one step, with the state as input and output"
+    else:
+        dims = ", ".join(str(v.shape or "?").replace(" ", "") for v in node.inputs if v is not None)
+        what = f"{node.op_type} of {dims or 'nothing'}: its inputs do not fit, or its output's shape depends on data"
+        fix = "make its shape constant in the model"
+    return Problem(where=where(node), what=what, fix=fix)
 
 
 def check_finite(model: ir.Model) -> None:

@@ -71,3 +71,18 @@ def test_inputs_without_a_rank(tmp_path: Path) -> None:
     said = problems(path)
     assert said[0].startswith("input x: has no shape; export the model with tensor inputs")
     assert said[1].startswith("input s: is no tensor (sequence); export the model with tensor inputs")
+
+
+def test_later_ops_are_written_as_their_definition(tmp_path: Path) -> None:
+    model = load(written(f'["": 24]> {FLOATS} {{ a = Swish(x) y = Swish<alpha = 2.0>(a) }}', tmp_path))
+    assert [n.op_type for n in model.graph] == ["Mul", "Sigmoid", "Mul"] * 2
+    scales = [n.inputs[0].const_value for n in model.graph if n.op_type == "Mul" and n.inputs[0] is not None]
+    assert [float(s.numpy()) for s in scales if s is not None] == [1.0, 2.0]
+
+
+def test_later_ops_without_a_definition(tmp_path: Path) -> None:
+    said = problems(written(f'["": 23]> {FLOATS} {{ y = RMSNormalization(x, x) }}', tmp_path))
+    assert said == [
+        "y (RMSNormalization, m.onnx): RMSNormalization of [2,4], [2,4]: an op of ONNX opset 23, later than 21; "
+        "export the model with opset 21"
+    ]

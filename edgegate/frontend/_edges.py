@@ -1,0 +1,128 @@
+"""What a program takes, computes with and gives: float32 tensors, and nothing else."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from edgegate.errors import CompileError, Problem
+from edgegate.graph import where
+
+_D = ir.DataType
+_NAMES = {_D.DOUBLE: "float64"}
+_HALVES = (_D.FLOAT16, _D.BFLOAT16, _D.DOUBLE)
+_OTHERWISE = "convert it to float32 before the model, and export with a float32 example"
+_FIXES = {
+    **dict.fromkeys(_HALVES, "call model.float() and export again with a float32 example"),
+    _D.BOOL: "let the model take 0 and 1 as float32, and multiply by them",
+    _D.STRING: "turn text into numbers before the model, and export with a float32 example",
+    **dict.fromkeys((_D.COMPLEX64, _D.COMPLEX128), "let the model take real and imaginary part as float32"),
+}
+_INDEXED = ("Gather", "GatherElements", "GatherND", "OneHot")
+_QUANTIZED = (
+    *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
+    *("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"),
+)
+_HANDS_ON = ("Identity", "Dropout")
+
+
+def check_inputs(model: ir.Model) -> None:
+    """There are inputs, and each is a float32 tensor.
+
+    Raises:
+        CompileError: Names each input that is not, its type, and what to do.
+    """
+    if not model.graph.inputs:
+        raise CompileError("the model", "has no input, so its outputs are constants", "export it with an input")
+    problems = [
+        Problem(where=f"input {v.name}", what=f"is {_name(v.dtype)}, a program takes float32 alone", fix=_fix(v))
+        for v in model.graph.inputs
+        if isinstance(v.type, ir.TensorType) and v.dtype != _D.FLOAT
+    ]
+    if problems:
+        raise CompileError.of(problems)
+
+
+def _name(dtype: ir.DataType | None) -> str:
+    return "of no type" if dtype is None else _NAMES.get(dtype, dtype.name.lower())
+
+
+def _fix(value: ir.Value) -> str:
+    if not value.uses():
+        return "nothing reads it: leave it out of the model"
+    dtype = value.dtype
+    if dtype not in (_D.INT64, _D.INT32):
+        return _OTHERWISE if dtype is None else _FIXES.get(dtype, _OTHERWISE)
+    if any(n.op_type in _INDEXED and index == 1 for n, index in value.uses()):
+        return "look up the embedding before the model, and let it take the result"
+    return f"make it a constant of the model, or {_OTHERWISE}"
+
+
+def check_outputs(model: ir.Model) -> None:
+    """Each output is computed from the inputs, and is listed once; needs folded constants.
+
+    Raises:
+        CompileError: Names each output that is an input, a constant, or another output again.
+    """
+    problems, met = [], set[ir.Value]()
+    for value in model.graph.outputs:
+        if what := _fault(_source(value), value in met):
+            fix = "leave it out of the model's outputs"
+            problems.append(Problem(where=f"output {value.name}", what=what, fix=fix))
+        met.add(value)
+    if problems:
+        raise CompileError.of(problems)
+
+
+def _fault(source: ir.Value, again: bool) -> str:
+    if source.is_graph_input():
+        return f"is input {source.name} itself: there is nothing to compute"
+    if source.is_initializer() or getattr(source.producer(), "op_type", "") == "Constant":
+        return "is a constant, the same for every input"
+    return "is listed twice" if again else ""
+
+
+def _source(value: ir.Value) -> ir.Value:
+    """The value that ``value`` is under another name."""
+    while (node := value.producer()) is not None and node.op_type in _HANDS_ON and not node.domain:
+        source = node.inputs[0]
+        if source is None or value is not node.outputs[0] or len(node.inputs) > 2:
+            break
+        value = source
+    return value
+
+
+def check_values(model: ir.Model) -> None:
+    """Every node computes in float32, and something; needs folded constants and static shapes.
+
+    Raises:
+        CompileError: Names the first node of a quantized model, and otherwise each node that turns to another
+            float type, or makes a tensor without elements (empty parts of a Concat are no harm).
+    """
+    _check_float(model)
+    problems = []
+    for node in model.graph:
+        for value in node.outputs:
+            if value.dtype in _HALVES and not any(_is_same(i, value) for i in node.inputs):
+                what = f"computes in {_name(value.dtype)}, a program in float32 alone"
+                problems.append(Problem(where=where(node), what=what, fix=_FIXES[value.dtype]))
+            if value.shape is not None and 0 in value.shape and not _is_empty_part(value):
+                what = f"makes a tensor without elements, of shape {list(value.shape)}"
+                problems.append(Problem(where=where(node), what=what, fix="leave it out of the model"))
+    if problems:
+        raise CompileError.of(problems)
+
+
+def _is_same(source: ir.Value | None, value: ir.Value) -> bool:
+    """Whether ``source`` is computed, in the type of ``value``."""
+    return source is not None and source.producer() is not None and source.dtype == value.dtype
+
+
+def _is_empty_part(value: ir.Value) -> bool:
+    return bool(value.uses()) and all(n.op_type == "Concat" for n, _ in value.uses()) and not value.is_graph_output()
+
+
+def _check_float(model: ir.Model) -> None:
+    nodes = [n for n in ir.traversal.RecursiveGraphIterator(model.graph) if n.op_type in _QUANTIZED and not n.domain]
+    if nodes:
+        what = f"the model is quantized already ({len(nodes)} such nodes, this is the first)"
+        raise CompileError(where(nodes[0]), what, "give the float model that it was made from: scales are chosen here")
