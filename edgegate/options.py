@@ -77,6 +77,9 @@ class CompileOptions:
     def _check_calib(self) -> None:
         if self.calib is None:
             return
+        import numpy
+
+        object.__setattr__(self, "calib", {name: numpy.asarray(data) for name, data in self.calib.items()})
         counts = sorted({array.shape[0] if array.ndim else 0 for array in self.calib.values()})
         if len(counts) != 1:
             found = " and ".join(map(str, counts)) or "no arrays"

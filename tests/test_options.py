@@ -31,6 +31,12 @@ def test_refused(message):
         CompileOptions(**IMPOSSIBLE[message])
 
 
+def test_data_may_be_lists():
+    lists: Any = {"x": [[1.0, 2.0]]}
+    found: Any = CompileOptions(calib=lists).calib
+    assert found["x"].shape == (1, 2)
+
+
 def test_data_is_described_by_its_digest():
     same, other = (CompileOptions(calib={"x": ONE + i}).describe()["calib"] for i in (0, 1))
     assert same == CompileOptions(calib={"x": ONE.copy()}).describe()["calib"] != other
