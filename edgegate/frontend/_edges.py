@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import onnx
 import onnx_ir as ir
 
 from edgegate.errors import CompileError, Problem
+from edgegate.frontend._operators import OPSET
 from edgegate.graph import where
 
 _D = ir.DataType
-_NAMES = {_D.DOUBLE: "float64"}
+_NAMES = {_D.FLOAT: "float32", _D.DOUBLE: "float64"}
 _HALVES = (_D.FLOAT16, _D.BFLOAT16, _D.DOUBLE)
 _OTHERWISE = "convert it to float32 before the model, and export with a float32 example"
 _FIXES = {
@@ -89,6 +91,38 @@ def _source(value: ir.Value) -> ir.Value:
             break
         value = source
     return value
+
+
+def check_types(model: ir.Model) -> None:
+    """Inputs that must have one type have one: torch exports a layer whose weights are halves and its input floats.
+
+    Raises:
+        CompileError: Names each node that mixes types, and the types.
+    """
+    problems = []
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        if types := _mixed(node):
+            what = f"{node.op_type} of {', '.join(map(_name, types))}: its inputs must have one type"
+            fix = next((_FIXES[t] for t in types if t in _HALVES), "cast them to float32")
+            problems.append(Problem(where=where(node), what=what, fix=fix))
+    if problems:
+        raise CompileError.of(problems)
+
+
+def _mixed(node: ir.Node) -> list[ir.DataType]:
+    """The types of those inputs that ONNX gives one type and the model several; or none."""
+    if node.domain or not onnx.defs.has(node.op_type, OPSET, ""):
+        return []
+    found: dict[str, list[ir.DataType]] = {}
+    formal = onnx.defs.get_schema(node.op_type, OPSET, "").inputs
+    for index, value in enumerate(node.inputs):
+        slot = formal[min(index, len(formal) - 1)]
+        if value is None or value.dtype is None or not slot.is_homogeneous:
+            continue
+        types = found.setdefault(slot.type_str, [])
+        if value.dtype not in types:
+            types.append(value.dtype)
+    return next((types for types in found.values() if len(types) > 1), [])
 
 
 def check_values(model: ir.Model) -> None:

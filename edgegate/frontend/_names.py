@@ -12,7 +12,8 @@ from edgegate.frontend import _files
 from edgegate.graph import LAYER, SOURCE
 
 _FRAME = re.compile(r'File "([^"\n]+)", line (\d+), in ([^\n]*)(?:\n[ \t]+([^\n]*))?')
-_OF_TORCH = re.compile(r"(^|/)torch/(nn|_|fx|export|utils|jit|functional|ao|autograd|onnx|library)")
+_OF_TORCH = re.compile(r"(^|/)torch/(nn|_|fx|export|utils|jit|functional|ao|autograd|onnx|library)|^<eval_with_key>")
+"""Files of torch, and the code that it generates, whose names count up."""
 _NO_MODULE = "_empty_nn_module_stack_from_metadata_hook"
 
 

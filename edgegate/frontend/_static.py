@@ -15,7 +15,7 @@ from onnx_ir.passes import common
 from onnxscript.optimizer._constant_folding import FoldConstantsPass
 
 from edgegate.errors import CompileError, EdgeGateError, Problem, UnsafeError
-from edgegate.frontend import _files
+from edgegate.frontend import _edges, _files
 from edgegate.frontend._operators import ours
 from edgegate.frontend._quiet import quiet
 from edgegate.graph import LAYER, SOURCE, where
@@ -42,7 +42,8 @@ def make_static(model: ir.Model, batch: int, example: Sequence[Shape] | None) ->
 
     Raises:
         UnsafeError: A value above the size limit.
-        CompileError: A dimension that nothing decides, an unknown op, a shape that depends on data.
+        CompileError: A dimension that nothing decides, an unknown op, types that do not fit, a shape that depends
+            on data.
     """
     _check_domains(model)
     _bind(model, batch, example)
@@ -59,6 +60,7 @@ def make_static(model: ir.Model, batch: int, example: Sequence[Shape] | None) ->
     except Exception as error:  # an op's evaluator met values it cannot take
         cause = _files.printable(error.__cause__ or error)
         raise CompileError("constant folding", cause, "check the model in ONNX Runtime") from error
+    _edges.check_types(model)
     _check_shapes(model)
 
 

@@ -84,6 +84,7 @@ def to_onnx(exported: ExportedProgram) -> ir.Model:
     import numpy as np
     import torch
 
+    _check_outputs(exported)
     with _translating("the model", exported), quiet():
         result: Any = torch.onnx.export(exported, dynamo=True, opset_version=OPSET, optimize=False, verbose=False)
         assert result is not None, "the dynamo exporter returns a program"
@@ -95,6 +96,18 @@ def to_onnx(exported: ExportedProgram) -> ir.Model:
             data = np.array(weight.numpy(), order="C")
             value.const_value = ir.Tensor(data, dtype=weight.dtype, name=value.name)
     return model
+
+
+def _check_outputs(exported: ExportedProgram) -> None:
+    """Every output is a tensor or None, which is left out; CompileError for a number."""
+    problems = []
+    for index, spec in enumerate(exported.graph_signature.output_specs):
+        value = getattr(spec.arg, "value", None)
+        if value is not None:
+            what = f"is {_files.printable(repr(value), 40)}, no tensor"
+            problems.append(Problem(where=f"output {index} of the model", what=what, fix="return tensors alone"))
+    if problems:
+        raise CompileError.of(problems)
 
 
 def with_weights(factory: str, weights: Mapping[str, torch.Tensor], name: str) -> torch.nn.Module:

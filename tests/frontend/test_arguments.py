@@ -112,6 +112,36 @@ def test_what_torch_cannot_export_names_the_line(net: nn.Module) -> None:
     assert "test_arguments.py:" in str(error.value)
 
 
+class Numbered(nn.Module):
+    def forward(self, x):
+        return torch.relu(x), 3
+
+
+def test_an_output_that_is_a_number() -> None:
+    with pytest.raises(CompileError, match="output 1 of the model: is 3, no tensor; return tensors alone"):
+        load(Numbered(), example=(torch.ones(2, 2),))
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(torch.float16, "float16"), (torch.float64, "float64")])
+def test_weights_of_another_float_type(dtype: torch.dtype, name: str) -> None:
+    """torch exports such a layer, though it would not run it."""
+    with pytest.raises(CompileError) as error:
+        load(nn.Linear(4, 4).to(dtype), example=(torch.ones(1, 4),))
+    assert f"Gemm of float32, {name}: its inputs must have one type; call model.float()" in one_line(error)
+
+
+class Filtered(nn.Module):
+    def forward(self, x):
+        return x[x > 0]
+
+
+def test_a_checked_size_that_depends_on_data_is_no_attack(tmp_path: Path) -> None:
+    """torch writes the check and the sentence that it would say into the archive."""
+    torch.export.save(torch.export.export(Filtered(), (torch.ones(2, 2),)), tmp_path / "m.pt2")
+    with pytest.raises(CompileError, match="its output's shape depends on data"):
+        load(tmp_path / "m.pt2")
+
+
 class Mixing(nn.Module):
     """Works for an even batch only."""
 

@@ -116,6 +116,10 @@ BODY = "(int64 k, bool c, float[1, 4] v) => (bool d, float[1, 4] w) { d = Identi
             "a = Sigmoid(x) y = Slice(a, i, i, i)",
             "y (Slice, m.onnx): makes a tensor without elements, of shape [1, 0]; leave it out of the model",
         ),
+        (
+            "a = Relu(x) y = Add(a, n)",
+            "y (Add, m.onnx): Add of float32, int64: its inputs must have one type; cast them to float32",
+        ),
         ("a = NonZero(x) b = Cast<to = 1>(a) y = Relu(b)", f"a (NonZero, m.onnx): NonZero of [1,4]: {OF_DATA}"),
         ("a = Relu(x) y = MatMul(a, x)", f"y (MatMul, m.onnx): MatMul of [1,4], [1,4]: {OF_DATA}"),
         (

@@ -20,6 +20,7 @@ from torch import nn
 
 from edgegate.errors import CompileError
 from edgegate.frontend import load, save
+from edgegate.frontend._names import frame
 from edgegate.graph import LAYER, SOURCE, matches, shape
 from tests.frontend import nets
 
@@ -145,6 +146,11 @@ def test_layers_and_source_lines() -> None:
     assert conv.metadata_props[SOURCE].endswith(": return x + self.body(x)")
     (conv,) = matches(load(nn.Sequential(nn.Conv2d(4, 4, 1)), example=(x,)), "Conv")
     assert conv.metadata_props == {LAYER: "0", SOURCE: "torch.nn.modules.conv.Conv2d"}
+
+
+def test_code_that_torch_generates_is_no_line_of_the_user() -> None:
+    trace = 'File "net.py", line 3, in forward\n    return cond(x)\nFile "<eval_with_key>.7", line 9, in forward\n    c'
+    assert frame(trace) == ("net.py", 3, "return cond(x)")
 
 
 def test_training_mode_is_left_alone() -> None:
