@@ -33,7 +33,7 @@ from edgegate.quant.bias_correction import corrections
 from edgegate.quant.guesses import compounded
 from edgegate.quant.histogram import Histogram, fit
 from edgegate.quant.observe import Observation
-from edgegate.quant.ranges import Range, cut, measured, synthesised, union
+from edgegate.quant.ranges import Range, cut, measured, roomy, synthesised, union
 from edgegate.quant.recipe import Recipe
 from edgegate.quant.scheme import Scheme
 from edgegate.quant.sharing import GATE, JOINS, UNARY, Groups, activations, is_float, is_move
@@ -111,6 +111,7 @@ def _store(
         ranges = synthesised(plan.model, plan.groups, histograms, covers)
     else:
         ranges = measured(plan.model, plan.groups, histograms, wide, plan.recipe, covers)
+    ranges = roomy(plan.model, ranges, wide)
     fixed = {name: s for name, node in kinds.items() if (s := _fixed(plan, node, ranges, wide)) is not None}
     _share(plan, ranges, wide, fixed)
     values = {}

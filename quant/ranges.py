@@ -21,6 +21,12 @@ HEADROOM = 1.5
 Synthetic inputs excite each channel as the data would, but not the combinations that a trained net looks
 for: its logits reach further than any noise can push them.
 """
+WIDE_HEADROOM = 2.0
+"""Values in 16 bits get so much more than was seen or known of them.
+
+The next input reaches further than all of calibration, in some channel of some layer, and a clipped channel is
+wrong by more than all rounding. Of 16 bits one is a small price for that; 8 have none to spare.
+"""
 
 
 def cut(histogram: Histogram, recipe: Recipe, dtype: str) -> Range:
@@ -80,6 +86,12 @@ def synthesised(
         image = (low, high) if before is None else _image(model, makers[name], before, (low, high))
         result[name] = union(seen, (max(low, image[0]), min(high, image[1])))
     return _padded(model, groups, result)
+
+
+def roomy(model: ir.Model, ranges: Mapping[str, Range], wide: set[str]) -> dict[str, Range]:
+    """``ranges``, with :data:`WIDE_HEADROOM` for what has 16 bits; constants are known and keep theirs."""
+    factors = {name: WIDE_HEADROOM for name in wide if name not in model.graph.initializers}
+    return {name: (low * f, high * f) for name, (low, high) in ranges.items() for f in [factors.get(name, 1.0)]}
 
 
 def _image(model: ir.Model, node: ir.Node, before: Range, otherwise: Range) -> Range:

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from edgegate.quant import Recipe, quantize_scheme
+from edgegate.quant import Recipe, Storage, quantize_scheme
 from edgegate.quant.choose import Plan
 from edgegate.quant.execute import run
 from edgegate.quant.histogram import Histogram
 from edgegate.quant.observe import observe
-from edgegate.quant.ranges import HEADROOM, measured, synthesised, through_clips
+from edgegate.quant.ranges import HEADROOM, measured, roomy, synthesised, through_clips
 from tests.quant.gated_nets import batches, gated, model
 
 
@@ -61,6 +61,22 @@ def test_data_gets_no_headroom() -> None:
     ranges = measured(net, plan.groups, seen.histograms, set(), plan.recipe, {"x": (-9.0, 0.0)})
     assert ranges["logits"] == (seen.histograms["logits"].low, seen.histograms["logits"].high)
     assert ranges["x"] == (-9, seen.histograms["x"].high)
+
+
+def test_16_bits_have_twice_the_room() -> None:
+    ranges = {"a": (-1.0, 3.0), "b": (0.0, 5.0)}
+    assert roomy(gated(), ranges, {"a"}) == {"a": (-2, 6), "b": (0, 5)}
+    for data in (batches(), None):
+        seen = quantize_scheme(gated(), data, Recipe(method="minmax")).values["logits"]
+        wide = quantize_scheme(gated(), data, Recipe(method="minmax", int16=("logits",))).values["logits"]
+        assert wide.real_high / max(seen.real_high, -seen.real_low) == pytest.approx(2, rel=0.01)
+
+
+def test_a_constant_in_16_bits_is_known() -> None:
+    net = model("g (float[1,4] x) => (float[1,4] y) { y = Add (x, c) }", {"c": np.array([1, 2, 3, 4], np.float32)})
+    made = quantize_scheme(net, [{"x": np.ones((1, 4), np.float32)}], Recipe(int16=("c", "x")))
+    assert made.values["c"] == Storage(dtype="int16", scale=4 / 32767)
+    assert made.values["x"] == Storage(dtype="int16", scale=2 / 32767)
 
 
 def test_the_same_net_without_data_covers_the_data() -> None:
