@@ -12,7 +12,7 @@ import onnx_ir as ir
 from edgegate.graph import DOMAIN
 from edgegate.ops import OWN
 from edgegate.passes._pipeline import Pass
-from edgegate.passes.to_integer import elements, layers, moves, windows
+from edgegate.passes.to_integer import elements, layers, moves, resizes, windows
 from edgegate.passes.to_integer._lowering import Lowering, Rule, Stored, lower_all
 from edgegate.passes.to_integer._scaling import dtype_of
 from edgegate.quant.fitting import check_fit
@@ -37,7 +37,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("", "ReduceMin"): windows.reduce_extremum,
     ("", "AveragePool"): windows.average_pool,
     ("", "MaxPool"): windows.max_pool,
-    ("", "Resize"): windows.resize,
+    ("", "Resize"): resizes.resize,
     ("", "Reshape"): moves.reshape,
     ("", "Transpose"): moves.transpose,
     ("", "Concat"): moves.concat,

@@ -1,8 +1,8 @@
-"""Reductions, pools and resizing: sums in int32, one Rescale with the count folded in."""
+"""Reductions and pools: sums in int32, one Rescale with the count folded in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import lcm, prod
@@ -61,7 +61,7 @@ def reduce_extremum(lowering: Lowering, node: ir.Node) -> None:
     lowering.keep(output, match(lowering, picked, lowering.storage(output), name))
 
 
-def _as_image(lowering: Lowering, node: ir.Node) -> Stored:
+def as_image(lowering: Lowering, node: ir.Node) -> Stored:
     """The node's input as [N, H, W, C]; a line becomes an image of one row."""
     source = node.inputs[0]
     assert source is not None, "a data input is never optional"
@@ -76,7 +76,7 @@ def _as_image(lowering: Lowering, node: ir.Node) -> Stored:
     return replace(x, value=value, order=CHANNELS_LAST[4])
 
 
-def _keep_image(lowering: Lowering, output: ir.Value, value: ir.Value, storage: Storage) -> None:
+def keep_image(lowering: Lowering, output: ir.Value, value: ir.Value, storage: Storage) -> None:
     """Declare an output that came out as [N, H, W, C], rescaled where the scheme wants another storage."""
     rank, target, name = len(shape(output)), lowering.storage(output), str(output.name)
     if rank == 3:
@@ -117,7 +117,7 @@ def average_pool(lowering: Lowering, node: ir.Node) -> None:
     L the least common multiple of the counts, so that one Rescale by 1 / L does for all.
     """
     output, name = node.outputs[0], str(node.outputs[0].name)
-    x, target = _as_image(lowering, node), lowering.storage(node.outputs[0])
+    x, target = as_image(lowering, node), lowering.storage(node.outputs[0])
     attributes, (oh, ow) = _windows(node, x)
     if any(d != 1 for d in attributes.pop("dilations")):
         raise NotLowerable("an average over windows with holes has no integer form", "use a depthwise convolution")
@@ -132,7 +132,7 @@ def average_pool(lowering: Lowering, node: ir.Node) -> None:
         weights = lowering.constant(f"{name}.factors", (common // counts).reshape(1, oh, ow, 1).astype(kind.numpy()))
         sums = lowering.emit("Mul", [sums, weights], f"{name}.weighted", kind, dims, domain="")
     scale = Fraction(x.storage.scale) / Fraction(target.scale) / common
-    _keep_image(lowering, output, rescale(lowering, sums, dims, [scale], target, name), target)
+    keep_image(lowering, output, rescale(lowering, sums, dims, [scale], target, name), target)
 
 
 def _window_sums(
@@ -170,15 +170,15 @@ def max_pool(lowering: Lowering, node: ir.Node) -> None:
     """
     if len(node.outputs) > 1:
         raise NotLowerable("a maximum with its place has no integer form", "use the maximum alone")
-    output, x = node.outputs[0], _as_image(lowering, node)
+    output, x = node.outputs[0], as_image(lowering, node)
     attributes, (oh, ow) = _windows(node, x)
     if x.storage.dtype == "int16":
         rows = _greatest(lowering, x.value, 1, oh, attributes, f"{output.name}.rows")
-        _keep_image(lowering, output, _greatest(lowering, rows, 2, ow, attributes, f"{output.name}.columns"), x.storage)
+        keep_image(lowering, output, _greatest(lowering, rows, 2, ow, attributes, f"{output.name}.columns"), x.storage)
         return
     dims = [x.dims[0], oh, ow, x.dims[3]]
     value = lowering.emit("MaxPool2d", [x.value], f"{output.name}.max", dtype_of(x.storage), dims, attributes)
-    _keep_image(lowering, output, value, x.storage)
+    keep_image(lowering, output, value, x.storage)
 
 
 def _greatest(
@@ -200,71 +200,3 @@ def _greatest(
     apart = _reshaped(lowering, picked, dims, f"{name}.window")
     del dims[axis + 1]
     return lowering.emit("ReduceMax", [apart], f"{name}.most", kind, dims, {"axes": [axis + 1], "keepdims": 0})
-
-
-def positions(node: ir.Node, axis: int, size: int, length: int) -> Array:
-    """Where each output index of ``axis`` samples its input, in float64: ONNX Resize's coordinate modes."""
-    mode = str(attribute(node, "coordinate_transformation_mode"))
-    index = np.arange(length, dtype=np.float64)
-    ratio = length / size
-    if mode == "align_corners":
-        return index * (size - 1) / (length - 1) if length > 1 else index * 0
-    if mode in ("half_pixel", "pytorch_half_pixel"):
-        middle = (index + 0.5) / ratio - 0.5
-        return middle * 0 if mode == "pytorch_half_pixel" and length == 1 else middle
-    if mode == "asymmetric":
-        return index / ratio
-    raise NotLowerable(f"Resize with coordinates {mode!r} has no integer form", "use half_pixel or align_corners")
-
-
-def resize(lowering: Lowering, node: ir.Node) -> None:
-    """Nearest as two Gathers; linear as integer weights with 7 bits per axis."""
-    output = node.outputs[0]
-    x, target, name = _as_image(lowering, node), lowering.storage(output), str(output.name)
-    n, c, *sizes = shape(output)
-    oh, ow = [1, *sizes][-2:]
-    spots = [positions(node, a, x.dims[a], length) for a, length in ((1, oh), (2, ow))]
-    if str(attribute(node, "mode")) == "nearest":
-        value, dims = x.value, list(x.dims)
-        for axis, spot, part in ((1, spots[0], "rows"), (2, spots[1], "columns")):
-            index = np.clip(_nearest(node, spot), 0, x.dims[axis] - 1).astype(np.int64)
-            dims[axis] = len(index)
-            chosen = lowering.constant(f"{name}.{part}", index)
-            value = lowering.emit(
-                "Gather", [value, chosen], f"{name}.{part}_taken", dtype_of(x.storage), dims, {"axis": axis}, domain=""
-            )  # fmt: skip
-        _keep_image(lowering, output, value, x.storage)
-        return
-    taps = [_linear(spot, x.dims[a]) for a, spot in ((1, spots[0]), (2, spots[1]))]
-    names = ("rows", "row_weights", "columns", "column_weights")
-    constants = [lowering.constant(f"{name}.{k}", v) for k, v in zip(names, (*taps[0], *taps[1]), strict=True)]
-    sums = lowering.emit(
-        "ResizeLinear", [x.value, *constants], f"{name}.sum", ir.DataType.INT32, [n, oh, ow, c],
-        {"input_zero_point": x.storage.zero_point},
-    )  # fmt: skip
-    scale = Fraction(x.storage.scale) / Fraction(target.scale) / (1 << 2 * WEIGHT_BITS)
-    _keep_image(lowering, output, rescale(lowering, sums, [n, oh, ow, c], [scale], target, name), target)
-
-
-WEIGHT_BITS = 7
-"""Fractional bits of a linear resize's weights: exact for every scale that is a power of two up to 64."""
-
-
-def _nearest(node: ir.Node, spot: Array) -> Array:
-    """ONNX Resize's nearest modes."""
-    rules: dict[str, Callable[[Array], Array]] = {
-        "round_prefer_floor": lambda s: np.ceil(s - 0.5),
-        "round_prefer_ceil": lambda s: np.floor(s + 0.5),
-        "floor": np.floor,
-        "ceil": np.ceil,
-    }
-    return np.asarray(rules[str(attribute(node, "nearest_mode"))](spot))
-
-
-def _linear(spot: Array, size: int) -> tuple[Array, Array]:
-    """Two taps per output index and their weights, which sum to 2**WEIGHT_BITS; edges are repeated."""
-    inside = np.clip(spot, 0, size - 1)
-    first = np.floor(inside).astype(np.int32)
-    weight = np.floor((inside - first) * (1 << WEIGHT_BITS) + 0.5).astype(np.int32)
-    taps = np.stack([first, np.minimum(first + 1, size - 1)], 1)
-    return taps.astype(np.int32), np.stack([(1 << WEIGHT_BITS) - weight, weight], 1)
