@@ -9,6 +9,7 @@ Source: TOSA 1.0.1, TABLE.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -59,6 +60,9 @@ def knots(function: Function, source: Storage, target: Storage, *, name: str) ->
         target: The output's storage, any.
         name: Of the function or its node, for the error.
 
+    A function that ends on one side of zero, like the square root, goes on flat from there: 16-bit storage is
+    symmetric, so it holds both sides even if the input never does.
+
     Returns:
         int16 [513], neighbours less than 2**15 apart; and the scale of the knots.
 
@@ -69,7 +73,7 @@ def knots(function: Function, source: Storage, target: Storage, *, name: str) ->
         raise ValueError("8-bit inputs take entries, not knots")
     at = np.arange(KNOTS) - (KNOTS - 1) // 2
     x = at.astype(np.float64) * (1 << STEP_BITS) * source.scale
-    values = _defined(function, x[:-1], name)
+    values = _defined(partial(_onward, function), x[:-1], name)
     # The last knot lies one past the greatest input: it only shapes the last piece, so a function that
     # ends there goes on flat.
     last = np.asarray(function(x[-1:]), np.float64)
@@ -84,6 +88,17 @@ def knots(function: Function, source: Storage, target: Storage, *, name: str) ->
 
 def _int16(values: Array, scale: float) -> Array:
     return np.clip(half_up(values / scale), -(1 << 15), (1 << 15) - 1)
+
+
+def _onward(function: Function, x: Array) -> Array:
+    """``function(x)``; where it is undefined from some point on, on one side of zero, its last value before it."""
+    y = np.asarray(function(x), np.float64)
+    sound = ~np.isnan(y)
+    for side in (x < 0, x > 0):
+        at = np.flatnonzero(sound)
+        if at.size and sound[~side].all() and at.size == at[-1] - at[0] + 1:
+            return y[np.clip(np.arange(y.size), at[0], at[-1])]
+    return y
 
 
 def _defined(function: Function, x: Array, name: str) -> Array:

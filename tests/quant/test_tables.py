@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -144,8 +145,9 @@ def test_infinity_saturates_and_undefined_is_refused() -> None:
     assert table[0] == -128
     with pytest.raises(CompileError, match=r"gate\.log: is undefined at -6\.05.*121 of 256"):
         entries(lambda x: evaluate(log, x), STORAGES[0], target, name="gate.log")
-    with pytest.raises(CompileError, match="undefined"):
-        knots(lambda x: evaluate(log, x), STORAGES[2], target, name="log")
+    acosh = function("y = Acosh (x)")
+    with pytest.raises(CompileError, match=r"gate\.acosh: is undefined at -8"):
+        knots(lambda x: evaluate(acosh, x), STORAGES[2], target, name="gate.acosh")
     with pytest.raises(ValueError, match="knots"):
         entries(np.tanh, STORAGES[2], target, name="tanh")
     with pytest.raises(ValueError, match="entries"):
@@ -186,3 +188,27 @@ def test_a_function_that_ends_at_the_last_value_goes_on_flat() -> None:
 
     table, _ = knots(ends, Storage(dtype="int16", scale=1.0), Storage(dtype="int16", scale=1.0), name="ends")
     assert table[-1] == table[-2] == 32640
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_function_that_ends_on_one_side_goes_on_flat(sign: int) -> None:
+    def root(x: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(sign * x + 2.0**-5)
+
+    table, scale = knots(root, Storage(dtype="int16", scale=2.0**-13), Storage(dtype="int16", scale=2.0**-14), name="r")
+    assert scale == 2.0**-14
+    outward = table[256:] if sign == 1 else table[256::-1]
+    x = np.arange(256) * 2.0**-6
+    np.testing.assert_allclose(outward[:256], np.minimum(np.sqrt(x + 2.0**-5) / scale, 32767), atol=0.51)
+    back = table[255::-1] if sign == 1 else table[257:]
+    assert back[0] == 2048  # the square root of 2**-6
+    np.testing.assert_array_equal(back[1:256], 0)
+
+
+def test_a_function_with_a_gap_or_two_ends_is_refused() -> None:
+    wide = Storage(dtype="int16", scale=2.0**-13)
+    for body in ("y = Acos (x)", "y = Acosh (x)", "s = Mul (x, x) t = Sub (s, x) y = Sqrt (t)"):
+        made = function(body)
+        with pytest.raises(CompileError, match="F: is undefined"):
+            knots(partial(evaluate, made), wide, wide, name="F")

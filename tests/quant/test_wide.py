@@ -63,6 +63,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], list[tuple[int, ...]]]] = {
         lambda: Net(lambda s, x: functional.max_pool2d(x, 3, 2, 1) - x.amin((1, 2, 3), True) + x.amax((2, 3), True)),
         [IMAGE],
     ),
+    "root": (lambda: Net(lambda s, x: x * torch.rsqrt((x * x).mean(1, keepdim=True) + 0.1)), [IMAGE]),
     "concat": (lambda: Net(lambda s, x, y: torch.cat([torch.sigmoid(x), 5 * y], 1)), [IMAGE, IMAGE]),
     "chunk": (lambda: Net(lambda s, x: torch.tanh(x[:, :4]) * torch.sigmoid(x[:, 4:])), [IMAGE]),
 }  # fmt: skip
