@@ -94,27 +94,29 @@ def split(lowering: Lowering, node: ir.Node) -> None:
 
 
 def gather(lowering: Lowering, node: ir.Node) -> None:
-    """Gather with a constant list of indices along one axis, or with one index, which takes the axis away."""
+    """Gather with constant indices along one axis, which gives way to the axes of the indices."""
     indices = array(node.inputs[1])
-    if indices is None or indices.ndim > 1:
-        raise NotLowerable("its indices are computed at run time, or no list", "use a constant list of indices")
+    if indices is None:
+        raise NotLowerable("its indices are computed at run time", "use constant indices")
     x, output = lowering.stored(node.inputs[0]), node.outputs[0]
     axis = int(attribute(node, "axis", 0)) % len(x.order)
     size = x.dims[x.axis(axis)]
     if indices.size and not -size <= indices.min() <= indices.max() < size:
         raise NotLowerable(f"its indices leave an axis of {size}", "keep them inside")
     moved = _pick(lowering, x, {axis: indices.reshape(-1) % size}, str(output.name))
-    _keep(lowering, output, _without(lowering, moved, axis) if indices.ndim == 0 else moved)
+    _keep(lowering, output, moved if indices.ndim == 1 else _unfolded(lowering, moved, axis, indices.shape))
 
 
-def _without(lowering: Lowering, x: Stored, axis: int) -> Stored:
-    """``x`` without a float axis of size one."""
-    left = [a for a in x.order if a != axis]
-    dims = [d for a, d in zip(x.order, x.dims, strict=True) if a != axis]
+def _unfolded(lowering: Lowering, x: Stored, axis: int, sizes: Sequence[int]) -> Stored:
+    """``x`` with axes of these sizes, maybe none, in the place of one float axis."""
+    more, order, dims = len(sizes) - 1, list[int](), list[int]()
+    for a, d in zip(x.order, x.dims, strict=True):
+        order += range(axis, axis + len(sizes)) if a == axis else [a + more * (a > axis)]
+        dims += sizes if a == axis else [d]
     inputs = [x.value, lowering.ints("dims", dims)]
     name = f"{x.value.name}.taken"
     value = lowering.emit("Reshape", inputs, name, dtype_of(x.storage), dims, {"allowzero": 0}, domain="")
-    return Stored(value=value, storage=x.storage, order=tuple(a - (a > axis) for a in left))
+    return Stored(value=value, storage=x.storage, order=tuple(order))
 
 
 def _pick(lowering: Lowering, x: Stored, indices: Mapping[int, Array], name: str) -> Stored:

@@ -21,6 +21,7 @@ MOVES = {
     "slice_all": ("1,4,6,5", "y = Slice (x, s, e)", "int64[2] s = {0, 1}, int64[2] e = {1, 99}"),
     "one": ("1,4,6,5", "y = Gather <axis = 2> (x, s)", "int64 s = {-2}"),
     "listed": ("1,4,6,5", "y = Gather <axis = -1> (x, s)", "int64[3] s = {3, -1, 0}"),
+    "table_of_indices": ("1,4,6,5", "y = Gather <axis = 2> (x, s)", "int64[2,3] s = {5, -1, 0, 2, 2, 3}"),
     "pad_zero": ("1,4,3,5", "y = Pad (x, s)", "int64[8] s = {0, 1, 0, 2, 0, 0, 1, -1}"),
     "pad_number": ("1,2,3,5", "y = Pad (x, s, v)", "int64[8] s = {0, 0, 1, 0, 0, 0, 0, 2}, float v = {-6}"),
     "pad_edge": ("1,2,3,5", 'y = Pad <mode = "edge"> (x, s)', "int64[8] s = {0, 0, 1, 2, 0, 0, 0, 1}"),
@@ -36,6 +37,10 @@ MOVES = {
     "ones": ("1,1,6,1", "y = Reshape (x, s)", "int64[1] s = {6}"),
     "from_ones": ("6", "y = Reshape (x, s)", "int64[4] s = {1, 6, 1, 1}"),
     "shuffle": ("1,8,3,2", 'y = DepthToSpace <blocksize = 2, mode = "CRD"> (x)', "int64 s = {0}"),
+    "pool_least": (
+        "1,2,4,5", "p = Pad (x, s, v) y = MaxPool <kernel_shape = [2, 3], strides = [2, 2]> (p)",
+        "int64[8] s = {0, 0, 0, 1, 0, 0, 1, 2}, float v = {-inf}",
+    ),
     "greatest": (
         "1,4,6,5", "z = MaxPool <kernel_shape = [1, 1]> (x) y = ReduceMax <keepdims = 0> (z, s)",
         "int64[1] s = {1}",
