@@ -32,12 +32,13 @@ def compile_model(source: Any, example: Any, options: CompileOptions) -> Artifac
     Raises:
         ValueError: A wrong argument, the target's name among them.
         CompileError: The model cannot be compiled; every reason is listed.
+        ToolchainError: What the target builds with is missing.
     """
     if options.target not in names():
         raise ValueError(f"target must be one of {', '.join(names())}, got {options.target!r}")
-    build = target(options.target)
-    model, scheme, proof = integer_model(source, example, options)
-    return build(model, scheme, proof, options)
+    build = target(options.target)(options)
+    model, _, proof = integer_model(source, example, options)
+    return build(model, proof)
 
 
 def quantize_model(source: Any, example: Any, options: CompileOptions) -> tuple[bytes, Scheme, dict[str, Any]]:

@@ -92,14 +92,18 @@ class Machine:
         Raises:
             ToolchainError: There is no compiler for the machine, or it fails.
         """
-        command = [self._compiler(), "-shared", "-s", "-Wl,--build-id=none", "-o", output, *objects]
+        command = [self.compiler(), "-shared", "-s", "-Wl,--build-id=none", "-o", output, *objects]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = next(iter(done.stderr.strip().splitlines()), f"exit code {done.returncode}")
             raise ToolchainError(f"{command[0]} cannot link the program: {reason[:200]}")
 
-    def _compiler(self) -> str:
-        """The C compiler to link with."""
+    def compiler(self) -> str:
+        """The C compiler to link with.
+
+        Raises:
+            ToolchainError: There is none for the machine.
+        """
         here = _architecture(platform.machine()) == self.triple.partition("-")[0]
         wanted = [os.environ.get("CC", ""), "cc", "gcc", "clang"] if here else []
         for name in (*wanted, self.architecture.compiler):

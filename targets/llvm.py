@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 import tvm
@@ -12,24 +12,23 @@ import tvm
 from edgegate import files
 from edgegate.artifact import Artifact
 from edgegate.options import CompileOptions
-from edgegate.quant import Scheme
 from edgegate.stages import Proof
 from edgegate.targets._artifact import artifact_of
 from edgegate.targets._machine import Machine, machine
 from edgegate.targets._tvm import emit
 from edgegate.targets.schedules import Cpu
 
+if TYPE_CHECKING:
+    from edgegate.targets import Build
+
 LIMIT = 1 << 31
 """Largest program, in bytes."""
 
 
-def llvm(model: ir.Model, scheme: Scheme, proof: Proof, options: CompileOptions) -> Artifact:
+def llvm(options: CompileOptions) -> Build:
     """A shared library for x86-64, AArch64 or RISC-V CPUs under Linux, with kernels for their integer units.
 
     Args:
-        model: The integer graph.
-        scheme: How its values are stored (not needed: the graph says it).
-        proof: What was proved of the graph.
         options: ``triple``, ``mcpu`` and ``threads`` are read.
 
     Raises:
@@ -37,8 +36,13 @@ def llvm(model: ir.Model, scheme: Scheme, proof: Proof, options: CompileOptions)
         ToolchainError: No C compiler to link with.
     """
     made_for = machine(options.triple, options.mcpu)
-    program = shared_library(executable(model, made_for, options.threads), made_for)
-    return artifact_of(model, proof, options, made_for.described("llvm"), {"program.so": program})
+    made_for.compiler()
+
+    def build(model: ir.Model, proof: Proof) -> Artifact:
+        program = shared_library(executable(model, made_for, options.threads), made_for)
+        return artifact_of(model, proof, options, made_for.described("llvm"), {"program.so": program})
+
+    return build
 
 
 def executable(model: ir.Model, made_for: Machine, threads: int | None = None) -> Any:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from edgegate import interpreter, runtime, stages
 from edgegate.options import CompileOptions
 from edgegate.passes import INTEGER, run
-from edgegate.quant import Scheme
 from edgegate.targets._edges import EDGES
 from edgegate.targets.llvm import llvm
 from tests.integer_graphs import CLAIMED, graph
@@ -60,7 +59,7 @@ def check_graph(seed: int, *, compiled: bool) -> None:
     check_every_value(model, feeds)
     session = None
     if compiled:
-        session = runtime.Session(llvm(model, Scheme(values={}), stages.prove(model), OPTIONS))
+        session = runtime.Session(llvm(OPTIONS)(model, stages.prove(model)))
         runtime.verify(session)
     for feed, expected in zip(feeds, answers, strict=True):
         found = [interpreter.run(model, feed)] + ([] if session is None else [session.run(feed)])

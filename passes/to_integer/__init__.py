@@ -38,6 +38,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("", "AveragePool"): windows.average_pool,
     ("", "MaxPool"): windows.max_pool,
     ("", "Resize"): resizes.resize,
+    ("", "Identity"): moves.identity,
     ("", "Reshape"): moves.reshape,
     ("", "Transpose"): moves.transpose,
     ("", "Concat"): moves.concat,

@@ -19,6 +19,11 @@ def _keep(lowering: Lowering, output: ir.Value, moved: Stored) -> None:
     lowering.keep(output, match(lowering, moved, lowering.storage(output), str(output.name)))
 
 
+def identity(lowering: Lowering, node: ir.Node) -> None:
+    """A value under another name: what is left of one that is an output twice, or is an input as it came."""
+    _keep(lowering, node.outputs[0], lowering.stored(node.inputs[0]))
+
+
 def reshape(lowering: Lowering, node: ir.Node) -> None:
     """Reshape: axes that are split or joined stay where they are stored, so far as their neighbours allow."""
     source, output = node.inputs[0], node.outputs[0]

@@ -9,13 +9,13 @@ from edgegate.options import CompileOptions
 from edgegate.runtime import Session
 from edgegate.stages import prove
 from edgegate.targets import target
-from tests.families.bench import answers, inputs, integer, scheme
+from tests.families.bench import answers, inputs, integer
 
 
 @pytest.mark.parametrize("name", ["cbam", "attention_unet", "enlarging", "gcu", "moves"])
 def test_the_program_says_what_the_interpreter_says(name):
     model = integer(name, "alone")
-    artifact = target("llvm")(model, scheme(name, "alone"), prove(model), CompileOptions(threads=1))
+    artifact = target("llvm")(CompileOptions(threads=1))(model, prove(model))
     session, (key,) = Session(artifact, threads=1), (str(v.name) for v in model.graph.inputs)
     feeds = inputs(model, 4, 3)
     feeds += [{key: feeds[0][key] * np.float32(30)}]
