@@ -9,7 +9,7 @@ Dot = Literal["vnni512", "vnni256", "avx2", "neon_dot", "neon", "generic"]
 Lookup = Literal["vbmi", "pshufb", "tbl", "scalar"]
 
 SERIAL = 1 << 17
-"""Multiplications per lane below which a kernel does not share its work among threads: some ten microseconds."""
+"""Multiplications per lane below which a kernel does not share its work among threads: a few microseconds of work."""
 _LANES: dict[Dot, int] = {"vnni512": 16, "vnni256": 8, "avx2": 8, "neon_dot": 4, "neon": 4, "generic": 4}
 _ACCUMULATORS: dict[Dot, int] = {
     "vnni512": 24,

@@ -63,6 +63,14 @@ def test_elementwise_chains(target: Any) -> None:
     check(elementwise(), target)
 
 
+def test_threads_share_every_kind_of_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All work is worth sharing here: tasks, blocks of channels, tiles of a product by one row."""
+    monkeypatch.setattr("edgegate.targets.schedules._cpu.SERIAL", 0)
+    assert Cpu().parallel(1) and not Cpu(threads=1).parallel(1 << 40)
+    cases = [*convolutions()[::3], *products(), depthwise_case(40, 3, 2, 1, batch=2), *pools(), *elementwise()[::2]]
+    check([*cases, pair_case(24, 17, 1, batch=2)], NATIVE)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("target", HERE)
 @pytest.mark.parametrize("inputs", CHANNELS)
