@@ -6,6 +6,7 @@ Its JSON is canonical (same scheme, same bytes) and meant to be read and edited 
      "values": {"x": {"dtype": "int8", "scale": 0.0078125, "zero_point": 0}},
      "weights": {"w": {"bits": 8, "axis": 0, "scales": [0.01, 0.02]}},
      "biases": {"b": [0.001, -0.002]},
+     "blocks": {"v": {"weights": "bfp12", "activations": "bfp16"}},
      "options": {"method": "mse"}}
 """
 
@@ -17,9 +18,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
-from edgegate.quant.storage import Storage, WeightStorage
+from edgegate.quant.storage import BlockStorage, Storage, WeightStorage
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the JSON form."""
 Option: TypeAlias = "str | int | float | bool | list[str] | list[float] | None"
 
@@ -32,6 +33,7 @@ class Scheme:
         values: By name of the activation (graph input, node output, or constant operand of a binary op).
         weights: By name of the weight initializer.
         biases: By name of the bias initializer: corrections, added to the float bias before it is rounded.
+        blocks: By name of the weight initializer: what is stored in blocks, and not in ``weights``.
         options: Where the scheme came from: the recipe and the calibration. Nothing reads it but people.
 
     Raises:
@@ -41,14 +43,17 @@ class Scheme:
     values: Mapping[str, Storage]
     weights: Mapping[str, WeightStorage] = field(default_factory=dict)
     biases: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    blocks: Mapping[str, BlockStorage] = field(default_factory=dict)
     options: Mapping[str, Option] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, kind in (("values", Storage), ("weights", WeightStorage)):
+        for name, kind in (("values", Storage), ("weights", WeightStorage), ("blocks", BlockStorage)):
             entries = dict(getattr(self, name))
             if not all(isinstance(k, str) and isinstance(v, kind) for k, v in entries.items()):
                 raise ValueError(f"{name} must map names to {kind.__name__}")
             object.__setattr__(self, name, entries)
+        if both := sorted(set(self.weights) & set(self.blocks)):
+            raise ValueError(f"weights and blocks both say how to store {', '.join(both)}")
         biases = {name: tuple(map(_number, numbers)) for name, numbers in self.biases.items()}
         object.__setattr__(self, "biases", biases)
         options = dict(self.options)
@@ -63,6 +68,7 @@ class Scheme:
             "values": {k: asdict(v) for k, v in self.values.items()},
             "weights": {k: asdict(v) for k, v in self.weights.items()},
             "biases": self.biases,
+            "blocks": {k: asdict(v) for k, v in self.blocks.items()},
             "options": self.options,
         }
         return json.dumps(document, allow_nan=False, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
@@ -76,13 +82,14 @@ class Scheme:
                 infinite number, or an impossible storage; the message names the entry.
         """
         document = _parse(text)
-        _expect_keys("the scheme", document, ("schema", "values", "weights", "biases", "options"))
+        _expect_keys("the scheme", document, ("schema", "values", "weights", "biases", "blocks", "options"))
         if document["schema"] != SCHEMA or isinstance(document["schema"], bool):
             raise ValueError(f"schema {document['schema']!r} is not {SCHEMA}: written by another version")
         return cls(
             values=_entries(document, "values", _storage),
             weights=_entries(document, "weights", _weight_storage),
             biases=_entries(document, "biases", lambda entry: tuple(map(_number, _list(entry)))),
+            blocks=_entries(document, "blocks", _block_storage),
             options=_entries(document, "options", _check_option),
         )
 
@@ -136,6 +143,14 @@ def _storage(entry: Any) -> Storage:
 def _weight_storage(entry: Any) -> WeightStorage:
     _expect_keys("a weight storage", entry, ("bits", "axis", "scales"))
     return WeightStorage(bits=entry["bits"], axis=entry["axis"], scales=tuple(_list(entry["scales"])))
+
+
+def _block_storage(entry: Any) -> BlockStorage:
+    _expect_keys("a block storage", entry, ("weights", "activations"))
+    weights, activations = entry["weights"], entry["activations"]
+    if not isinstance(weights, str) or not (activations is None or isinstance(activations, str)):
+        raise ValueError(f"a format must be a name, got {weights!r:.60} and {activations!r:.60}")
+    return BlockStorage(weights=weights, activations=activations)
 
 
 def _list(entry: Any) -> list[Any]:

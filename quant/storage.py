@@ -112,6 +112,30 @@ class Storage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BlockStorage:
+    """How one layer's weights and its input are stored in blocks along the input channels.
+
+    Attributes:
+        weights: Name of the weights' format (:mod:`edgegate.quant.formats`).
+        activations: Name of the format that the input is quantized to when it arrives; None: only the weights
+            are stored in blocks.
+
+    Raises:
+        ValueError: No format has that name.
+    """
+
+    weights: str
+    activations: str | None = None
+
+    def __post_init__(self) -> None:
+        from edgegate.quant.formats import format_named
+
+        for name in (self.weights, self.activations):
+            if name is not None:
+                format_named(name)
+
+
+@dataclass(frozen=True, kw_only=True)
 class WeightStorage:
     """How one weight tensor is stored: signed, symmetric, one scale per index of ``axis``.
 

@@ -57,7 +57,7 @@ def test_an_edit_is_given_back() -> None:
 
 
 @pytest.mark.parametrize(("path", "value"), [
-    (("schema",), 2), (("schema",), True), (("schema",), "1"), (("extra",), 1), (("values",), []),
+    (("schema",), 1), (("schema",), True), (("schema",), "1"), (("extra",), 1), (("values",), []),
     (("values", "x"), None), (("values", "x", "scale"), 0), (("values", "x", "scale"), "1"),
     (("values", "x", "scale"), 10**400), (("values", "x", "scale"), True), (("values", "x", "scale"), [1.0]),
     (("values", "x", "zero_point"), 128), (("values", "x", "zero_point"), 1.0), (("values", "x", "zp"), 1),
@@ -90,7 +90,7 @@ def test_hostile_texts_are_refused(text: str) -> None:
         Scheme.from_json(text)
 
 
-@pytest.mark.parametrize("missing", ["schema", "values", "weights", "biases", "options"])
+@pytest.mark.parametrize("missing", ["schema", "values", "weights", "biases", "blocks", "options"])
 def test_missing_parts_are_named(missing: str) -> None:
     document = example()
     del document[missing]
