@@ -17,6 +17,21 @@ _GATE = "<family, activation, value_activation>(value, gate) => (y) { y = Mul (v
 _BODIES = {
     (DOMAIN, "Linear"): "(x, weight, bias) => (y) { product = MatMul (x, weight) y = Add (product, bias) }",
     (DOMAIN, "Affine"): "<axis>(x, scale, bias) => (y) { product = Mul (x, scale) y = Add (product, bias) }",
+    (DOMAIN, "Transform"): """<kind>(x, matrices) => (y) {
+        lead = Shape <start = 0, end = -1> (x)
+        channels = Shape <start = -1> (x)
+        size = Shape <start = 2> (matrices)
+        one = Constant <value_ints = [-1]> ()
+        blocks = Div (channels, size)
+        dims = Concat <axis = 0> (one, blocks, size)
+        split = Reshape (x, dims)
+        turned = Transpose <perm = [1, 0, 2]> (split)
+        columns = Transpose <perm = [0, 2, 1]> (matrices)
+        products = MatMul (turned, columns)
+        back = Transpose <perm = [1, 0, 2]> (products)
+        whole = Concat <axis = 0> (lead, channels)
+        y = Reshape (back, whole)
+    }""",
     (GATE, "Paired"): _GATE,
     (GATE, "Reduce"): _GATE,
     (GATE, "Product"): _GATE,

@@ -46,6 +46,7 @@ WIDE_OPS = frozenset({
     ("", "Conv"), ("edgegate", "Linear"), ("edgegate", "Affine"), ("", "Add"), ("", "Sub"), ("", "Mul"), ("", "Max"),
     ("", "Min"), ("", "Relu"), ("", "Clip"), ("", "Concat"), ("", "ReduceMean"), ("", "ReduceSum"),
     ("", "AveragePool"), ("", "MaxPool"), ("", "ReduceMax"), ("", "ReduceMin"), ("", "Resize"),
+    ("edgegate", "Transform"),
 })  # fmt: skip
 """Readers that have a form for 16-bit inputs, beside moves, unary functions and gates."""
 
@@ -248,6 +249,8 @@ def _products(plan: Plan, weights: Mapping[str, np.ndarray]) -> Iterable[tuple[s
             live = live_channels(layer)
             if live.any():
                 yield output, (layer.source, float(weights[str(layer.weight.name)][live].max()))
+        elif node.op_type == "Transform" and node.inputs[0] is not None:
+            yield output, (str(node.inputs[0].name), 1.0)
         elif node.domain == GATE or (node.domain, node.op_type) in {("", "MatMul"), ("", "Mul")}:
             a, b = node.inputs[:2]
             if a is not None and b is not None and a.name in plan.groups and b.name in plan.groups:

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from edgegate.graph import DOMAIN
 from edgegate.ops import OWN
 from edgegate.passes._pipeline import Pass
-from edgegate.passes.to_integer import elements, layers, moves, resizes, windows
+from edgegate.passes.to_integer import elements, layers, moves, resizes, transforms, windows
 from edgegate.passes.to_integer._lowering import Lowering, Rule, Stored, lower_all
 from edgegate.passes.to_integer._scaling import dtype_of
 from edgegate.quant.fitting import check_fit
@@ -24,6 +24,7 @@ RULES: dict[tuple[str, str], Rule] = {
     (DOMAIN, "Linear"): layers.linear,
     ("", "MatMul"): layers.matmul,
     (DOMAIN, "Affine"): layers.affine,
+    (DOMAIN, "Transform"): transforms.transform,
     ("", "Add"): elements.add,
     ("", "Sub"): elements.add,
     ("", "Mul"): elements.gate,

@@ -17,7 +17,17 @@ import onnx_ir as ir
 from edgegate.errors import CompileError, Problem
 from edgegate.graph import DOMAIN, LAYER, SOURCE, Array, array, where
 from edgegate.quant.scheme import Scheme
-from edgegate.quant.storage import Storage
+from edgegate.quant.storage import Storage, checked_scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wide(Storage):
+    """int32 with the zero point 0: what a Transform makes for layers that quantize it in blocks. No scheme says it."""
+
+    dtype: str = "int32"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", checked_scale(self.scale))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from edgegate.quant.fixed_point import fixed_points
 from edgegate.quant.storage import Storage
 
 WIDTH = {"int8": 8, "uint8": 8, "int16": 16}
-TYPES = {"int8": ir.DataType.INT8, "uint8": ir.DataType.UINT8, "int16": ir.DataType.INT16}
+TYPES = {"int8": ir.DataType.INT8, "uint8": ir.DataType.UINT8, "int16": ir.DataType.INT16, "int32": ir.DataType.INT32}
 
 
 def dtype_of(storage: Storage) -> ir.DataType:

@@ -9,14 +9,16 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import Array, array, attribute, shape
-from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored
+from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored, Wide
 from edgegate.passes.to_integer._scaling import dtype_of, match
 from edgegate.passes.to_integer.elements import raised
 
 
 def _keep(lowering: Lowering, output: ir.Value, moved: Stored) -> None:
-    """Declare a moved value, rescaled where the scheme wants another storage."""
-    lowering.keep(output, match(lowering, moved, lowering.storage(output), str(output.name)))
+    """Declare a moved value, rescaled where the scheme wants another storage; one of 32 bits stays as it is."""
+    wide = isinstance(moved.storage, Wide)
+    stored = moved if wide else match(lowering, moved, lowering.storage(output), str(output.name))
+    lowering.keep(output, stored)
 
 
 def identity(lowering: Lowering, node: ir.Node) -> None:
