@@ -5,11 +5,13 @@ from __future__ import annotations
 from edgegate.ops._op import Bound, Interval, Op, Sample
 from edgegate.ops.add import ADD
 from edgegate.ops.arithmetic import ARITHMETIC
+from edgegate.ops.block_transform import BLOCK_TRANSFORM
 from edgegate.ops.conv1d import CONV1D
 from edgegate.ops.conv2d import CONV2D
 from edgegate.ops.conv2d16x8 import CONV2D16X8
 from edgegate.ops.depthwise_conv2d import DEPTHWISE_CONV2D
 from edgegate.ops.gated_product import GATED_PRODUCT
+from edgegate.ops.hadamard import HADAMARD
 from edgegate.ops.matmul import MATMUL
 from edgegate.ops.matmul16x8 import MATMUL16X8
 from edgegate.ops.max_pool2d import MAX_POOL2D
@@ -24,11 +26,13 @@ from edgegate.ops.table16 import TABLE16
 
 OWN = (
     ADD,
+    BLOCK_TRANSFORM,
     CONV1D,
     CONV2D,
     CONV2D16X8,
     DEPTHWISE_CONV2D,
     GATED_PRODUCT,
+    HADAMARD,
     MATMUL,
     MATMUL16X8,
     MAX_POOL2D,

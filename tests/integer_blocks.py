@@ -1,0 +1,37 @@
+"""Motifs of random integer graphs that work on blocks of the last axis."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from edgegate.graph import shape
+from tests.integer_net import BYTES, Net, dtype_of
+from tests.integer_pieces import rescale
+
+
+def whole_blocks(net: Net, x: ir.Value) -> tuple[ir.Value, int]:
+    """``x`` with a last axis that is some blocks long, and the size of a block: a power of two."""
+    channels = shape(x)[-1]
+    block = net.random.choice([1, 2, 4, 8, 16, 32])
+    if channels % block:
+        index = net.data.integers(-channels, channels, block * net.random.randint(1, 3))
+        x = net.move("Gather", [x, net.constant(index)], axis=-1)
+    return x, block
+
+
+def transform(net: Net, x: ir.Value) -> None:
+    """Blocks turned by Hadamard's matrix, or each by its own."""
+    x, block = whole_blocks(net, x)
+    net.keep(rescale(net, turned(net, x, block)))
+
+
+def turned(net: Net, x: ir.Value, block: int) -> ir.Value:
+    """The int32 sums of a transform of an activation."""
+    zero = {"input_zero_point": net.zero_point(dtype_of(x))}
+    if net.random.random() < 0.5:
+        return net.one("Hadamard", [x], {"block": block, **zero})
+    matrices = net.weights(shape(x)[-1] // block, block, block)
+    narrow = dtype_of(x) in BYTES and net.random.random() < 0.5
+    wide = net.data.integers(-32768, 32768, matrices.shape).astype(np.int16)
+    return net.one("BlockTransform", [x, net.constant(wide if narrow else matrices)], zero)
