@@ -78,7 +78,8 @@ class Blocks:
     def values(self) -> Array:
         """float64 [..., K]: the numbers that are stored, exactly."""
         values = self.significands * self.scales[..., None]
-        return np.asarray(values.reshape(*self.scales.shape[:-1], -1)[..., : self.length])
+        *leading, n, block = values.shape
+        return np.asarray(values.reshape(*leading, n * block)[..., : self.length])
 
     def integer_scales(self, *, bits: int = 31, per_row: bool = False, clamp: bool = False) -> IntegerScales:
         """The scales as positive integers of at most ``bits`` bits over a unit.

@@ -11,7 +11,7 @@ from edgegate.graph import Array
 from edgegate.quant.formats import _pack
 from edgegate.quant.formats._blocks import Blocks, IntegerScales
 from edgegate.quant.formats._element import Element
-from edgegate.quant.formats._round import ROUNDINGS, quotient
+from edgegate.quant.formats._round import ROUNDINGS
 from edgegate.quant.formats._scale import RULES, FloatScale, PowerOfTwo
 
 CHUNK = 1 << 17
@@ -174,10 +174,10 @@ class BlockFormat:
         return self._whole(rounded), scales
 
     def _round(self, values: Array, scales: Array) -> Array:
-        # A power of two divides exactly; only what underflows to 0 must still be seen to lie below it.
-        exact = self.power_of_two and self.rounding != "truncate"
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            ratio = values / scales if exact else quotient(values, scales)
+            ratio = np.asarray(values / scales)
+            if self.rounding == "truncate":  # -1e-320 / 2**100 is -0.0, and still lies below 0
+                ratio[(ratio == 0) & (values < 0)] = -np.finfo(np.float64).smallest_subnormal
             return self.element.round(ratio, ROUNDINGS[self.rounding])
 
     def _whole(self, rounded: Array) -> Array:

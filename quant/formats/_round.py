@@ -1,7 +1,13 @@
-"""How a real number becomes an integer, and a quotient that never rounds the wrong way before that.
+"""How a real number becomes an integer.
 
 Every function of :data:`ROUNDINGS` takes float64 and returns whole float64 numbers, exactly: a fraction is found by
 subtraction, which is exact, never by adding one half, which rounds.
+
+What is rounded is a float64 quotient x / s, itself rounded; that never changes the answer. Let t be a border of the
+rounding, a multiple of one half, with t * s exact in float64. If x != t * s then |x - t * s| is at least one last place
+of t * s, so |x / s - t| is more than half a last place of t, and the float64 quotient lies strictly on the same side of
+t as the exact one. (Where t * s is a power of two, the last place below it is half as large, but then so is t, and so
+is its own.) Only a quotient that underflows to 0 loses its side, which ``truncate`` has to be told.
 """
 
 from __future__ import annotations
@@ -41,26 +47,3 @@ ROUNDINGS: dict[str, Callable[[Array], Array]] = {
     "half_up": half_up,
     "truncate": truncate,
 }
-
-
-def quotient(x: Array, steps: Array) -> Array:
-    """``x / steps`` in float64, moved by one last place where its rounding crossed a multiple of one half.
-
-    So every rounding of the result to a grid whose borders are multiples of one half (integers, and minifloats in
-    units of their smallest step) is the rounding of the exact quotient. A float64 quotient alone may land on a tie
-    that the exact one misses, or on 0 from below.
-
-    Args:
-        x: float64.
-        steps: float64, positive, broadcastable to ``x``; at most 29 significant bits, so that a step times a
-            multiple of one half below 2**24 is exact.
-    """
-    with np.errstate(over="ignore", under="ignore"):
-        ratio = np.asarray(x / steps)
-        doubled = ratio * 2
-        at = np.nonzero(np.rint(doubled) == doubled)
-        near, wide = ratio[at], np.broadcast_to(steps, x.shape)[at]
-        back = near * wide
-        goal = np.where(x[at] > back, np.inf, np.where(x[at] < back, -np.inf, near))
-        ratio[at] = np.nextafter(near, goal)
-    return ratio

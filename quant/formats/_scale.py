@@ -20,7 +20,6 @@ import numpy as np
 
 from edgegate.graph import Array
 from edgegate.quant.formats._element import Element
-from edgegate.quant.formats._round import quotient
 
 RULES: dict[str, Callable[[Array], Array]] = {"floor": np.floor, "even": np.rint, "ceil": np.ceil}
 """The rules, with what each does to a quotient on a float's grid."""
@@ -93,8 +92,9 @@ class FloatScale:
     def choose(self, greatest: Array, element: Element, rule: str, tensor: float) -> Array:
         """``greatest / high`` on the float's grid, kept within [smallest subnormal, greatest]."""
         unit = self._unit(tensor)
-        wanted = quotient(greatest, np.array(element.high * unit))
-        kept = np.clip(self.element.round(wanted, RULES[rule]), 1, self.element.high)
+        with np.errstate(over="ignore", under="ignore"):  # infinity becomes the greatest, 0 the least
+            wanted = self.element.round(np.asarray(greatest / (element.high * unit)), RULES[rule])
+        kept = np.clip(wanted, 1, self.element.high)
         return np.asarray(kept * unit)
 
     def encode(self, scales: Array, tensor: float) -> Array:
