@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import shape
-from tests.integer_net import BYTES, Net, dtype_of
+from tests.integer_net import BYTES, LONG, Net, dtype_of
 from tests.integer_pieces import rescale
 
 
@@ -24,6 +24,23 @@ def transform(net: Net, x: ir.Value) -> None:
     """Blocks turned by Hadamard's matrix, or each by its own."""
     x, block = whole_blocks(net, x)
     net.keep(rescale(net, turned(net, x, block)))
+
+
+def quantized(net: Net, x: ir.Value, block: int) -> list[ir.Value]:
+    """Significands and exponents of an activation, or of the sums of its transform."""
+    x = turned(net, x, block) if net.random.random() < 0.5 else x
+    high, digits = net.random.choice([(1, 0), (3, 0), (7, 0), (127, 0), (12, 2), (60, 4)])
+    low = -high - (not digits and net.random.random() < 0.3)
+    kind = {"rule": (0, 0, 1, 2), "rounding": (0, 0, 1, 2, 3), "overflow": (0, 1)}
+    settings = {"low": low, "high": high, "digits": digits, "top": high.bit_length() - 1, "block": block}
+    settings |= {name: net.random.choice(values) for name, values in kind.items()}
+    zero = net.zero_point(dtype_of(x)) if dtype_of(x) != LONG else 0
+    return net.add("BlockQuantize", [x], {**settings, "input_zero_point": zero})
+
+
+def blocks(net: Net, x: ir.Value) -> None:
+    """Block floating point, its parts apart."""
+    net.keep(*quantized(net, *whole_blocks(net, x)))
 
 
 def turned(net: Net, x: ir.Value, block: int) -> ir.Value:

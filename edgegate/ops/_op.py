@@ -61,15 +61,27 @@ class Bound:
     """What the interval analysis knows of a node's result.
 
     Attributes:
-        output: Interval of the output.
+        output: Interval of the output; of every output, where an op has several and ``more`` is empty.
         accumulator: Interval of every partial sum, whatever the order of summation, or None for an op
             that accumulates nothing.
         bits: Width of the accumulator; the analysis refuses the node unless the interval fits.
+        more: Intervals of the outputs behind the first, for an op whose outputs differ in kind.
     """
 
     output: Interval
     accumulator: Interval | None = None
     bits: int = INT32
+    more: tuple[Interval, ...] = ()
+
+    def of(self, count: int) -> tuple[Interval, ...]:
+        """The intervals of all ``count`` outputs.
+
+        Raises:
+            ValueError: There are intervals of another number of outputs.
+        """
+        if self.more and len(self.more) != count - 1:
+            raise ValueError(f"intervals of {1 + len(self.more)} outputs, where the node has {count}")
+        return (self.output, *self.more) if self.more else (self.output,) * count
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,7 +91,7 @@ def prove(model: ir.Model) -> Proof:
         if bound.accumulator is not None:
             accumulators.append((node.name or "?", bound.accumulator.low, bound.accumulator.high, bound.bits))
         rescales += any(name == "multiplier" for name in _inputs_of(node))
-        known |= {v: bound.output for v in node.outputs}
+        known |= dict(zip(node.outputs, bound.of(len(node.outputs)), strict=True))
     if problems:
         raise CompileError.of(problems)
     values = {v.name: (i.low, i.high) for v, i in known.items() if v.name and v.producer() is not None}
@@ -175,15 +175,13 @@ def _typed(interval: Interval, value: ir.Value) -> Interval:
 
 
 def _in_type(bound: Bound, node: ir.Node) -> Bound:
-    """OverflowError unless the output's type holds its interval."""
-    for value in node.outputs:
+    """OverflowError unless every output's type holds its interval."""
+    for value, interval in zip(node.outputs, bound.of(len(node.outputs)), strict=True):
         assert value.dtype is not None, "every value of an integer model has a type"
         kind = value.dtype.numpy()
         if kind == np.bool_:
             continue
         whole = Interval.of_dtype(kind)
-        if bound.output.low < whole.low or bound.output.high > whole.high:
-            raise OverflowError(
-                f"the result reaches [{bound.output.low}, {bound.output.high}], which {kind} cannot hold"
-            )
+        if interval.low < whole.low or interval.high > whole.high:
+            raise OverflowError(f"the result reaches [{interval.low}, {interval.high}], which {kind} cannot hold")
     return bound
