@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgegate.quant.transforms.build import DAMPING, build, fixed, rho
+from edgegate.quant.transforms.closed_form import DAMPING, build, fixed, rho
 from edgegate.quant.transforms.hadamard import fwht, hadamard, orders
 from edgegate.quant.transforms.rounding import rounded
 from edgegate.quant.transforms.transform import KINDS, Kind, Transform

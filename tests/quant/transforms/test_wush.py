@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgegate.quant.moments import Moments, MomentsSum, gamma_moments, identity_moments, weight_moments
-from edgegate.quant.transforms import KINDS, Transform, build, fixed, hadamard, rho
-from edgegate.quant.transforms.build import damped
+from edgegate.quant.transforms import KINDS, Transform, build, closed_form, fixed, hadamard, rho
+from edgegate.quant.transforms.closed_form import regular
 
 
 def close(found, expected):
@@ -63,7 +63,7 @@ def test_identities(case, block):
     m_x, m_w = both_moments(x, w, block)
     found = build("wush", m_x, m_w)
     close(found.matrices @ found.weights_side.transpose(0, 2, 1), np.broadcast_to(np.eye(block), m_x.blocks.shape))
-    both = congruent(found.matrices, damped(m_x.blocks, 1e-2)), congruent(found.weights_side, damped(m_w.blocks, 1e-2))
+    both = congruent(found.matrices, regular(m_x, 1e-2)), congruent(found.weights_side, regular(m_w, 1e-2))
     close(both[0], both[1])
     mixer = hadamard(block) / np.sqrt(block)
     values = mixer.T @ both[0] @ mixer
@@ -81,7 +81,7 @@ def test_the_metric_solves_the_riccati_equation(case):
     m_x, m_w = both_moments(x, w, 32)
     matrices = build("wush", m_x, m_w).matrices
     metric = matrices.transpose(0, 2, 1) @ matrices
-    found, wanted = metric @ damped(m_x.blocks, 1e-2) @ metric, damped(m_w.blocks, 1e-2)
+    found, wanted = metric @ regular(m_x, 1e-2) @ metric, regular(m_w, 1e-2)
     assert (np.abs(found - wanted).max(axis=(1, 2)) <= 1e-11 * np.abs(wanted).max(axis=(1, 2))).all()
 
 
@@ -126,8 +126,8 @@ def test_diagonal_moments_make_wush_the_diagonal_one():
     metrics = [t.matrices.transpose(0, 2, 1) @ t.matrices for t in (full, diagonal)]
     close(metrics[0], metrics[1])
     both = (
-        congruent(diagonal.matrices, damped(m_x.blocks, 1e-2)),
-        congruent(diagonal.weights_side, damped(m_w.blocks, 1e-2)),
+        congruent(diagonal.matrices, regular(m_x, 1e-2)),
+        congruent(diagonal.weights_side, regular(m_w, 1e-2)),
     )
     close(both[0], both[1])
     assert diagonal.diagonal is not None and full.diagonal is None
@@ -156,6 +156,44 @@ def test_any_layer(seed, block, vectors, outputs):
     close(found.matrices @ found.weights_side.transpose(0, 2, 1), np.broadcast_to(np.eye(block), m_x.blocks.shape))
 
 
+def sampled(blocks, count, source="calibration"):
+    return Moments(blocks=np.array([blocks], np.float64), count=count, source=cast(Any, source), channels=len(blocks))
+
+
+def test_correlations_that_a_sample_does_not_support_are_taken_out():
+    """Mean squared correlation 1/4 and 1 / n of it noise: by hand. Dead channels are no pairs."""
+    blocks = [[4.0, 1, 0], [1, 1, 0], [0, 0, 0]]
+    assert closed_form._shrunk(sampled(blocks, 16)).tolist() == [[[4, 0.75, 0], [0.75, 1, 0], [0, 0, 0]]]
+    assert closed_form._shrunk(sampled(blocks, 4)).tolist() == [[[4, 0, 0], [0, 1, 0], [0, 0, 0]]]
+    assert closed_form._shrunk(sampled(blocks, 1, "synthetic")).tolist() == [[[4, 0, 0], [0, 1, 0], [0, 0, 0]]]
+    for kept in (sampled(blocks, 4, "weights"), sampled(blocks, 0), sampled(blocks, 4, "gamma")):
+        assert closed_form._shrunk(kept).tolist() == [blocks]
+    assert closed_form._shrunk(sampled(np.zeros((2, 2)), 4)).tolist() == [[[0, 0], [0, 0]]]
+    assert closed_form._shrunk(sampled([[3.0]], 1)).tolist() == [[[3]]]
+
+
+def test_shrinking_brings_few_vectors_nearer_to_the_truth():
+    generator = np.random.default_rng(8)
+    mix = np.eye(32) + 0.05 * np.outer(np.ones(32), generator.standard_normal(32))
+    for count in (8, 32, 128):
+        sums = MomentsSum(32, 32)
+        sums.add(generator.standard_normal((count, 32)) @ mix)
+        found = sums.result()
+        before, after = (np.linalg.norm(m - mix.T @ mix) for m in (found.blocks, closed_form._shrunk(found)))
+        assert after < before
+
+
+def test_one_vector_is_as_the_diagonal():
+    x, w = drawn("plain")
+    m_x, m_w = both_moments(x[:1], w, 32)
+    assert rho(m_x, m_w) < 1
+    np.testing.assert_allclose(
+        build("wush", m_x, m_w).matrices,
+        build("wush", gamma_moments(np.abs(x[0]), None, 32), m_w).matrices,
+        rtol=1e-9, atol=1e-9,
+    )  # fmt: skip
+
+
 def test_rho():
     """The formula on diagonal moments, by hand: S = sqrt(m_x m_w)."""
     m_x = gamma_moments(np.array([1.0, 3.0, 2.0, 2.0]), None, 2)
@@ -169,7 +207,7 @@ def test_rho():
 
 
 ROUND = identity_moments(4, 4)
-SINGULAR = Moments(blocks=np.ones((1, 4, 4)), count=1, source="calibration", channels=4)
+SINGULAR = Moments(blocks=np.ones((1, 4, 4)), count=1, source="weights", channels=4)
 HOSTILE = [
     (lambda: build("wush", ROUND, identity_moments(4, 2)), "differ"),
     (lambda: build("wush", ROUND, identity_moments(3, 4)), "differ"),

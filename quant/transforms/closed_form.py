@@ -1,16 +1,19 @@
 """Closed-form block transforms: identity, Hadamard, WUSH-diag and WUSH.
 
-WUSH is the construction of arXiv 2512.00956 (v3), equations 2 to 9 and Algorithm 1, in float64. With the damped
-second moments ``M + damping * tr(M) / d * I`` of weights and activations, their lower Cholesky factors W' and X',
-and ``U S V^T = svd(W'^T X')``::
+WUSH is the construction of arXiv 2512.00956 (v3), equations 2 to 9 and Algorithm 1, in float64. With the
+second moments of weights and activations, each damped by ``damping * tr(M) / d * I``, their lower Cholesky factors W'
+and X', and ``U S V^T = svd(W'^T X')``::
 
     T_X = H S^(-1/2) U^T W'^T,    T_W = H S^(-1/2) V^T X'^T = T_X^(-T),    H orthogonal, of +-d^(-1/2)
 
 so that ``T_X M_X T_X^T = T_W M_W T_W^T = H S H^T``: every coordinate of both sides has the mean square tr(S) / d.
-The factors are d x d, so that fewer outputs than d do as well.
+The factors are d x d, so that fewer outputs than d do as well. Beyond the paper, moments of few vectors are shrunk
+toward their diagonal first, so that what the sample does not show is not fitted.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -52,7 +55,7 @@ def build(kind: Kind, m_x: Moments, m_w: Moments, *, damping: float = DAMPING) -
     if kind == "hadamard":
         return _diagonal(kind, np.ones((count, order)), m_x.channels)
     if kind == "wush_diag":
-        means_x, means_w = (np.diagonal(damped(m.blocks, damping), axis1=1, axis2=2) for m in (m_x, m_w))
+        means_x, means_w = (np.diagonal(regular(m, damping), axis1=1, axis2=2) for m in (m_x, m_w))
         if min(means_x.min(), means_w.min()) <= 0:
             raise ValueError("a dead channel needs a positive damping")
         return _diagonal(kind, (means_w / means_x) ** 0.25 * order**-0.5, m_x.channels)
@@ -69,22 +72,48 @@ def fixed(kind: Kind, channels: int, block: int) -> Transform:
     return build(kind, white, white)
 
 
-def damped(blocks: Array, damping: float) -> Array:
-    """``M + damping * tr(M) / d * I`` for every block of [n, d, d]; I for a block of zeros."""
-    order = blocks.shape[1]
+def regular(moments: Moments, damping: float) -> Array:
+    """The blocks that the transforms are built of, float64 [n, d, d]: positive definite if the damping is positive.
+
+    Sampled moments are shrunk first, see :func:`_shrunk`; then every block is ``M + damping * tr(M) / d * I``, and I
+    where it is zero.
+    """
+    blocks, order = _shrunk(moments), moments.block
     means = np.trace(blocks, axis1=1, axis2=2) / order
     return blocks + np.where(means > 0, damping * means, 1.0)[:, None, None] * np.eye(order)
+
+
+def _shrunk(moments: Moments) -> Array:
+    """Correlations that the sample does not support, taken out of its moments.
+
+    Of n vectors, two independent channels have squared sample correlations of 1 / n in the mean. What that is of
+    the block's mean squared correlation is the part of it that goes, as by J. Schaefer and K. Strimmer (Stat. Appl.
+    Genet. Mol. Biol. 4, 2005) for the target of uncorrelated channels. The diagonal stays. Weights are no sample.
+    """
+    blocks = moments.blocks
+    if moments.source not in ("calibration", "synthetic") or not moments.count or moments.block == 1:
+        return blocks
+    deviations = np.sqrt(moments.diagonal)
+    inverse = np.divide(1.0, deviations, where=deviations > 0, out=np.zeros_like(deviations))
+    squares = np.square(blocks * inverse[:, :, None] * inverse[:, None, :])
+    live = (deviations > 0).sum(axis=1)
+    pairs = live * (live - 1)
+    found = squares.sum(axis=(1, 2)) - live
+    kept = np.clip(1 - pairs / moments.count / np.maximum(found, np.finfo(np.float64).tiny), 0, 1)
+    diagonals = moments.diagonal[:, :, None] * np.eye(moments.block)
+    return diagonals + kept[:, None, None] * (blocks - diagonals)
 
 
 def rho(m_x: Moments, m_w: Moments) -> float:
     """What WUSH leaves of Hadamard's loss, as the theory predicts: within [1/d, 1].
 
-    ``sum (tr S)^2 / d / sum tr S^2`` over the blocks, S the singular values of ``W'^T X'``, not damped
-    (arXiv 2512.00956, section 4). 1 where there is nothing to quantize.
+    ``sum (tr S)^2 / d / sum tr S^2`` over the blocks, S the singular values of ``W'^T X'`` of moments that are
+    shrunk where sampled, see :func:`_shrunk`, and not damped (arXiv 2512.00956, section 4). 1 where there is nothing
+    to quantize.
     """
     if m_x.blocks.shape != m_w.blocks.shape:
         raise ValueError(f"moments {list(m_x.blocks.shape)} and {list(m_w.blocks.shape)} differ in shape")
-    values = np.linalg.svd(_root(m_w.blocks).transpose(0, 2, 1) @ _root(m_x.blocks), compute_uv=False)
+    values = np.linalg.svd(_root(_shrunk(m_w)).transpose(0, 2, 1) @ _root(_shrunk(m_x)), compute_uv=False)
     orthogonal = np.square(values).sum()
     return float(np.square(values.sum(axis=1)).sum() / m_x.block / orthogonal) if orthogonal > 0 else 1.0
 
@@ -106,9 +135,9 @@ def _diagonal(kind: Kind, diagonal: Array, channels: int) -> Transform:
 
 def _wush(m_x: Moments, m_w: Moments, damping: float) -> Transform:
     """Of moments brought to a mean of 1, so that none is too small for the factors; the scale returns at the end."""
-    (white_x, scale_x), (white_w, scale_w) = (_normalised(m.blocks) for m in (m_x, m_w))
+    (white_x, scale_x), (white_w, scale_w) = (_normalised(m) for m in (m_x, m_w))
     try:
-        root_x, root_w = (np.linalg.cholesky(damped(white, damping)) for white in (white_x, white_w))
+        root_x, root_w = (np.linalg.cholesky(regular(white, damping)) for white in (white_x, white_w))
     except np.linalg.LinAlgError as error:
         raise ValueError(f"damping {damping} leaves a block of the moments singular; {DAMPING} is usual") from error
     left, values, right = np.linalg.svd(root_w.transpose(0, 2, 1) @ root_x)
@@ -121,7 +150,7 @@ def _wush(m_x: Moments, m_w: Moments, damping: float) -> Transform:
     )  # fmt: skip
 
 
-def _normalised(blocks: Array) -> tuple[Array, Array]:
-    means = np.trace(blocks, axis1=1, axis2=2) / blocks.shape[1]
+def _normalised(moments: Moments) -> tuple[Moments, Array]:
+    means = np.trace(moments.blocks, axis1=1, axis2=2) / moments.block
     scales = np.where(means > 0, means, 1.0)
-    return blocks / scales[:, None, None], scales
+    return replace(moments, blocks=moments.blocks / scales[:, None, None]), scales
