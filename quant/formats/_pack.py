@@ -30,7 +30,9 @@ def pack(element: Element, scale: PowerOfTwo | FloatScale, block: int, blocks: B
     significands = blocks.significands.reshape(-1, block)
     codes = scale.encode(blocks.scales.reshape(-1), blocks.tensor_scale)
     packed = np.empty((len(codes), (scale.bits + element.bits * block) // 8), np.uint8)
-    packed[:, : scale.bits // 8] = codes.astype(codes.dtype.newbyteorder("<")).view(np.uint8).reshape(len(codes), -1)
+    packed[:, : scale.bits // 8] = (
+        codes.astype(codes.dtype.newbyteorder("<")).view(np.uint8).reshape(-1, scale.bits // 8)
+    )
     for at in range(0, len(codes), ROWS):
         rows = element.encode(significands[at : at + ROWS])
         packed[at : at + ROWS, scale.bits // 8 :] = _to_bytes(rows, element.bits)
@@ -45,7 +47,7 @@ def unpack(element: Element, scale: PowerOfTwo | FloatScale, block: int, data: b
     width = (scale.bits + element.bits * block) // 8
     expected = header + width * n * math.prod(leading)
     if not isinstance(data, bytes) or len(data) != expected:
-        got = f"{len(data)} bytes" if hasattr(data, "__len__") else type(data).__name__
+        got = f"{len(data)} bytes" if isinstance(data, bytes) else type(data).__name__
         raise ValueError(f"values of shape {shape} take {expected} bytes, got {got}")
     tensor = _tensor_scale(data[:header]) if header else 1.0
     rows = np.frombuffer(data, np.uint8, offset=header).reshape(-1, width)
@@ -83,7 +85,7 @@ def _to_bytes(codes: Array, bits: int) -> Array:
     if bits == 4:
         return np.asarray(codes[:, ::2] | codes[:, 1::2] << 4)
     spread = np.unpackbits(codes[..., None], axis=-1, count=bits, bitorder="little")
-    return np.packbits(spread.reshape(len(codes), -1), axis=-1, bitorder="little")
+    return np.packbits(spread.reshape(len(codes), codes.shape[1] * bits), axis=-1, bitorder="little")
 
 
 def _to_codes(data: Array, bits: int, block: int) -> Array:

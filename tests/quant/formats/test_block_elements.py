@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -112,7 +113,8 @@ def test_truncation_sees_the_sign_of_what_underflows():
 
 
 def test_an_element_refuses_what_its_bits_cannot_hold():
-    for bad in ({"high": 8}, {"low": -9}, {"bits": 1}, {"digits": 4}, {"low": 0}):
+    wrong: list[dict[str, Any]] = [{"high": 8}, {"low": -9}, {"bits": 1}, {"digits": 4}, {"low": 0}]
+    for bad in wrong:
         with pytest.raises(ValueError, match="int4"):
             replace(integer(4), **bad)
     with pytest.raises(ValueError, match="no range of 4 bits"):

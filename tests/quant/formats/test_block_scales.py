@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgegate.quant.formats import FORMATS, format_named
+from edgegate.quant.formats._scale import PowerOfTwo
 
 
 def scale(name, *values):
@@ -48,6 +49,7 @@ def test_rules_at_their_borders(name, greatest, expected):
 @pytest.mark.parametrize("name", [n for n in FORMATS if FORMATS[n].power_of_two])
 def test_both_ends_of_the_exponent(name):
     block = FORMATS[name]
+    assert isinstance(block.scale, PowerOfTwo)
     fraction = block.scale.fraction
     least, most = 2.0 ** (-127 - fraction), 2.0 ** (127 - fraction)
     assert scale(name, 5e-324) == scale(name, 0.0) == least
