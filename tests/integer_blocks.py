@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from edgegate.graph import shape
 from tests.integer_net import BYTES, LONG, Net, dtype_of
-from tests.integer_pieces import rescale
+from tests.integer_pieces import CHANNELS, rescale
 
 
 def whole_blocks(net: Net, x: ir.Value) -> tuple[ir.Value, int]:
@@ -41,6 +41,19 @@ def quantized(net: Net, x: ir.Value, block: int) -> list[ir.Value]:
 def blocks(net: Net, x: ir.Value) -> None:
     """Block floating point, its parts apart."""
     net.keep(*quantized(net, *whole_blocks(net, x)))
+
+
+def block_layer(net: Net, x: ir.Value) -> None:
+    """A product by weights with a scale for each block, as wide as 48 bits allow, and its Rescale."""
+    x, block = whole_blocks(net, x)
+    a, exponents = quantized(net, x, block)
+    depth, outputs = shape(a)[-1], net.random.choice(CHANNELS)
+    room = 46 - net.interval(a)[1].bit_length() - 7 - depth.bit_length() - net.interval(exponents)[1]
+    assert room >= 0, "the product of a block of small weights fits"
+    scales = net.data.integers(1, 1 + (1 << min(room, 16)), (depth // block, outputs)).astype(np.int32)
+    bias = net.data.integers(-(1 << 44), 1 << 44, outputs) >> net.random.choice([0, 20, 40])
+    constants = [net.constant(v) for v in (net.weights(depth, outputs), scales, bias)]
+    net.keep(rescale(net, net.one("BlockMatMul", [a, exponents, *constants], {"block": block})))
 
 
 def turned(net: Net, x: ir.Value, block: int) -> ir.Value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgegate.ops._op import Bound, Interval, Op, Sample
 from edgegate.ops.add import ADD
 from edgegate.ops.arithmetic import ARITHMETIC
+from edgegate.ops.block_matmul import BLOCK_MATMUL
 from edgegate.ops.block_quantize import BLOCK_QUANTIZE
 from edgegate.ops.block_transform import BLOCK_TRANSFORM
 from edgegate.ops.conv1d import CONV1D
@@ -27,6 +28,7 @@ from edgegate.ops.table16 import TABLE16
 
 OWN = (
     ADD,
+    BLOCK_MATMUL,
     BLOCK_QUANTIZE,
     BLOCK_TRANSFORM,
     CONV1D,
