@@ -19,6 +19,11 @@ LAYER, SOURCE = "edgegate.layer", "edgegate.source"
 GATE = "edgegate.gate"
 """Metadata key of an integer GatedProduct that is a gate: JSON with its kind, family, activation, value_activation."""
 
+GRID = "edgegate.grid"
+"""Metadata key of a layer whose weights were quantized before: JSON with their ``bits`` and ``scales``."""
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Linear")
+"""Types of layers, which hand their grid on to the layer that takes their place."""
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -75,7 +80,7 @@ def insert(
     """Insert a node beside ``anchor`` and return its output.
 
     The node is called ``name`` and so is its output; it inherits the anchor's layer and source line, and, if it is
-    an op of the anchor's type, what gate that is.
+    an op of the anchor's type, what gate that is; a layer beside a layer has its grid, too.
 
     Args:
         anchor: The node that the new one stands before (or after).
@@ -89,13 +94,19 @@ def insert(
         after: Insert after the anchor instead of before it.
     """
     output = ir.Value(name=name, shape=ir.Shape(dims), type=ir.TensorType(dtype))
-    keys = (LAYER, SOURCE, GATE) if op_type == anchor.op_type else (LAYER, SOURCE)
-    kept = {k: anchor.metadata_props[k] for k in keys if k in anchor.metadata_props}
+    kept = {k: anchor.metadata_props[k] for k in _handed_on(anchor, op_type) if k in anchor.metadata_props}
     node = ir.node(op_type, inputs, attributes or {}, domain=domain, outputs=[output], name=name, metadata_props=kept)
     graph = anchor.graph
     assert graph is not None, "anchor was removed from its graph"
     (graph.insert_after if after else graph.insert_before)(anchor, [node])
     return output
+
+
+def _handed_on(anchor: ir.Node, op_type: str) -> list[str]:
+    """The metadata that a node made beside ``anchor`` takes over."""
+    gate = [GATE] if op_type == anchor.op_type else []
+    grid = [GRID] if op_type in WEIGHTED and anchor.op_type in WEIGHTED else []
+    return [LAYER, SOURCE, *gate, *grid]
 
 
 def replace(node: ir.Node, *values: ir.Value) -> None:

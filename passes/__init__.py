@@ -23,6 +23,7 @@ from edgegate.passes.merge_convex import merge_convex
 from edgegate.passes.merge_duplicates import merge_duplicates
 from edgegate.passes.name_gates import name_gates
 from edgegate.passes.name_unary import name_unary
+from edgegate.passes.read_qdq import read_qdq
 from edgegate.passes.share_equal import share_equal
 from edgegate.passes.skip_expand import skip_expand
 from edgegate.passes.split_layers import split_layers
@@ -37,6 +38,7 @@ __all__ = ["FLOAT", "INTEGER", "Pass", "run"]
 FLOAT: tuple[Pass, ...] = (
     # One way to write everything: later passes need not know the others.
     lift_constants,
+    read_qdq,  # before constants are folded: a folded quantizer has lost its scale
     fold_constants,  # transposed weights, computed shapes: nothing below looks behind a constant
     drop_identities,
     merge_duplicates,

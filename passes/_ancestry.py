@@ -6,9 +6,10 @@ import onnx_ir as ir
 
 from edgegate.graph import DOMAIN, array
 from edgegate.passes._functions import UNARY
+from edgegate.quant.given import is_quantizer
 
-MOVES = ("Reshape", "Transpose", "Resize", "Expand", "Slice", "Split", "Gather", "Pad")
-"""Ops that hand values on in another place."""
+MOVES = ("Reshape", "Transpose", "Resize", "Expand", "Slice", "Split", "Gather", "Pad", "FakeQuantize")
+"""Ops that hand values on in another place, or rounded."""
 NORMS = ("LayerNormalization", "RMSNormalization", "GroupNormalization", "InstanceNormalization")
 _LOCAL = (*MOVES, *NORMS, "Relu", "Clip", "Add", "Sub", "Max", "Min", "Concat")
 """Ops that do not end the search for what a factor is projected from."""
@@ -45,7 +46,7 @@ def _steps(value: ir.Value, depth: int) -> list[tuple[ir.Value, int]]:
         return []
     if is_projection(node):
         return [(v, depth + 1) for v in node.inputs[:1] if v is not None and depth < _DEPTH]
-    local = node.domain == UNARY or (node.domain, node.op_type) == (DOMAIN, "Affine")
+    local = node.domain == UNARY or (node.domain, node.op_type) == (DOMAIN, "Affine") or is_quantizer(node)
     if local or (node.domain == "" and node.op_type in _LOCAL):
         return [(v, depth) for v in node.inputs if v is not None and array(v) is None]
     return []
@@ -58,7 +59,7 @@ def maker(value: ir.Value) -> ir.Node | None:
 
 def argument(value: ir.Value) -> ir.Value:
     """``x`` where ``value`` is ``act(x)``, else ``value``."""
-    node = value.producer()
+    node = _behind(value.producer(), ("FakeQuantize",))
     if node is None or node.inputs[0] is None:
         return value
     is_standard = node.domain == "" and node.op_type in ("Relu", "Clip")

@@ -17,6 +17,11 @@ _GATE = "<family, activation, value_activation>(value, gate) => (y) { y = Mul (v
 _BODIES = {
     (DOMAIN, "Linear"): "(x, weight, bias) => (y) { product = MatMul (x, weight) y = Add (product, bias) }",
     (DOMAIN, "Affine"): "<axis>(x, scale, bias) => (y) { product = Mul (x, scale) y = Add (product, bias) }",
+    (DOMAIN, "FakeQuantize"): """<low, high>(x, scale, zero_point, least, most) => (y) {
+        stored = QuantizeLinear (x, scale, zero_point)
+        real = DequantizeLinear (stored, scale, zero_point)
+        y = Clip (real, least, most)
+    }""",
     (DOMAIN, "Transform"): """<kind>(x, matrices) => (y) {
         lead = Shape <start = 0, end = -1> (x)
         channels = Shape <start = -1> (x)

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import DOMAIN, Array, array, attribute, matches, only_user, shape
+from edgegate.passes._grids import scale_grid
 from edgegate.passes._rewrite import absorb, revise
 from edgegate.passes.to_affine import NORM
 
@@ -54,6 +55,7 @@ def _fold(model: ir.Model, node: ir.Node, layer: ir.Node) -> None:
     along = (-1,) + (1,) * (weight.ndim - 1) if layer.op_type != "Linear" else (-1,)
     revise(model, layer, 1, weight * scale.reshape(along))
     revise(model, layer, 2, bias * scale.reshape(bias.shape) + shift.reshape(bias.shape))
+    scale_grid(layer, scale)
     _keep_moments(node, layer, scale, shift)
     absorb(node, layer)
 

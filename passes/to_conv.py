@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import Array, array, attribute, constant, insert, matches, shape
+from edgegate.passes._grids import repeat_grid
 from edgegate.passes._rewrite import is_float, operand, put
 from edgegate.passes.explicit_shuffles import shuffle
 
@@ -135,6 +136,7 @@ def _rewrite(model: ir.Model, node: ir.Node, weight: Array, bias: Array | None, 
     conv = insert(
         node, "Conv", inputs, settings, domain="", name=f"{name}.phases", dtype=ir.DataType.FLOAT, dims=dims
     )  # fmt: skip
+    repeat_grid(conv, phases)
     whole = [q * s for q, s in zip(spots, strides, strict=True)]
     if whole != list(shape(output)[2:]):
         node = _cut(model, node, axes, (n, channels, *whole))

@@ -30,6 +30,8 @@ from edgegate.graph import LAYER, array
 from edgegate.quant import gates
 from edgegate.quant.accumulators import overflowing
 from edgegate.quant.bias_correction import corrections
+from edgegate.quant.given import between, known_ranges
+from edgegate.quant.given_weights import free, given_weights
 from edgegate.quant.guesses import compounded
 from edgegate.quant.histogram import Histogram, fit
 from edgegate.quant.observe import Observation
@@ -46,6 +48,7 @@ WIDE_OPS = frozenset({
     ("", "Conv"), ("edgegate", "Linear"), ("edgegate", "Affine"), ("", "Add"), ("", "Sub"), ("", "Mul"), ("", "Max"),
     ("", "Min"), ("", "Relu"), ("", "Clip"), ("", "Concat"), ("", "ReduceMean"), ("", "ReduceSum"),
     ("", "AveragePool"), ("", "MaxPool"), ("", "ReduceMax"), ("", "ReduceMin"), ("", "Resize"),
+    ("edgegate", "FakeQuantize"),
     ("edgegate", "Transform"),
 })  # fmt: skip
 """Readers that have a form for 16-bit inputs, beside moves, unary functions and gates."""
@@ -94,12 +97,12 @@ def choose(plan: Plan, seen: Observation, covers: Mapping[str, Range], *, synthe
         fresh = replace(plan, groups=Groups(plan.model))
         stored, weights = _store(fresh, histograms, wide, kinds, covers, synthetic)
         more = {plan.groups.owner(name) for name in overflowing(plan.layers, stored, weights)} - wide
-        more = {name for name in more if narrow.isdisjoint(plan.groups.members()[name])}
+        more = {n for n in more if narrow.isdisjoint(plan.groups.members()[n]) and n not in plan.groups.given}
         if not more:
             break
         wide |= _with_gates(plan, wide | more, kinds)
     stored = _coarsen(fresh, stored, {name: np.array(w.scales) for name, w in weights.items()})
-    biases = corrections(plan.layers, weights, seen.means) if plan.recipe.bias_correction else {}
+    biases = corrections(free(plan.layers), weights, seen.means) if plan.recipe.bias_correction else {}
     return Scheme(values=stored, weights=weights, biases=biases, options=plan.recipe.options())
 
 
@@ -114,12 +117,15 @@ def _store(
         ranges = measured(plan.model, plan.groups, histograms, wide, plan.recipe, covers)
     ranges = roomy(plan.model, ranges, wide)
     fixed = {name: s for name, node in kinds.items() if (s := _fixed(plan, node, ranges, wide)) is not None}
+    fixed |= plan.groups.given
+    ranges |= {name: r for name, r in known_ranges(plan.model).items() if name in ranges}
     _share(plan, ranges, wide, fixed)
     values = {}
     for name in plan.groups.owners():
         values[name] = fixed.get(name) or fit(*ranges[name], "int16" if name in wide else "int8")
     stored = {str(v.name): values[plan.groups.owner(str(v.name))] for v in activations(plan.model)}
-    return stored, choose_weights(plan.layers, stored, plan.recipe.weight_method)
+    chosen = choose_weights(free(plan.layers), stored, plan.recipe.weight_method)
+    return stored, {**chosen, **given_weights(plan.layers, stored)}
 
 
 def _constants(plan: Plan) -> dict[str, Histogram]:
@@ -137,16 +143,17 @@ def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, i
     """The owners that get 16 bits."""
     groups, recipe = plan.groups, plan.recipe
     if recipe.activation_bits == 16:
-        return set(groups.owners())
+        return set(groups.owners()) - set(groups.given)
     wide = {groups.owner(name) for pattern in recipe.int16 for name in _matching(plan.model, pattern)}
+    members, narrow = groups.members(), _read_narrow(plan.model)
+    wide |= between(plan.model, members, narrow) - set(kinds)
     if recipe.int16_below is not None:
-        members, narrow = groups.members(), _read_narrow(plan.model)
         guessed = compounded(plan.model, recipe, kinds) if synthetic else set()
         for name in set(groups.owners()) - wide - set(kinds):
             noisy = histograms[name].noise(fit(*cut(histograms[name], recipe, "int8"), "int8")) < recipe.int16_below
             if (noisy or not guessed.isdisjoint(members[name])) and narrow.isdisjoint(members[name]):
                 wide.add(name)
-    return _with_gates(plan, wide, kinds)
+    return _with_gates(plan, wide, kinds) - set(groups.given)
 
 
 def _with_gates(plan: Plan, wide: set[str], kinds: Mapping[str, ir.Node]) -> set[str]:
@@ -234,7 +241,7 @@ def _coarsen(plan: Plan, stored: Mapping[str, Storage], weights: Mapping[str, np
         factors = [f if isinstance(f, float) else scale(f) for f in product]
         least[owner] = max(least.get(owner, 0.0), float(np.prod(factors)))
     for name, storage in stored.items():
-        floor = least.get(plan.groups.owner(name), 0.0)
+        floor = 0.0 if plan.groups.owner(name) in plan.groups.given else least.get(plan.groups.owner(name), 0.0)
         result[name] = replace(storage, scale=max(storage.scale, floor))
     return result
 

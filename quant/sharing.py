@@ -8,6 +8,8 @@ from typing import TypeGuard
 import onnx_ir as ir
 
 from edgegate.graph import array, attribute, only_user
+from edgegate.quant.given import is_quantizer, storage_of
+from edgegate.quant.storage import Storage
 
 MOVES = frozenset({
     "Reshape", "Transpose", "Slice", "Split", "Gather", "MaxPool", "Pad", "Squeeze", "Unsqueeze", "Expand",
@@ -66,16 +68,24 @@ class Groups:
     """Sets of values that share one storage; each has an owner, whose range counts.
 
     Values join by what they are: the output of a move is stored like its input, and a value whose only
-    user clips it is stored like the clipped one (its low and high are the clip's).
+    user clips it is stored like the clipped one (its low and high are the clip's). So is one whose only user is
+    a quantizer of the model's own, unless another one has given it a storage before.
+
+    Attributes:
+        given: Owner -> the storage that the model gives.
     """
 
     def __init__(self, model: ir.Model) -> None:
         self._owner = {str(v.name): str(v.name) for v in activations(model)}
+        self.given: dict[str, Storage] = {}
         for node in model.graph:
             if is_move(node):
                 self._follow(node)
             elif node.op_type in CLIPS and node.domain == "":
                 self._clip(node)
+            elif is_quantizer(node):
+                self.given[str(node.outputs[0].name)] = storage_of(node)
+                self._quantize(node)
 
     def _follow(self, node: ir.Node) -> None:
         source = node.inputs[0]
@@ -92,9 +102,22 @@ class Groups:
             return
         self.join(str(source.name), str(node.outputs[0].name))
 
+    def _quantize(self, node: ir.Node) -> None:
+        source, reader = node.inputs[0], node
+        while source is not None and only_user(source) is reader and source.name in self._owner:
+            producer = source.producer()
+            if producer is None or not is_move(producer) or len(producer.outputs) > 1:
+                if self.owner(str(source.name)) not in self.given:
+                    self.join(str(source.name), str(node.outputs[0].name))
+                return
+            source, reader = producer.inputs[0], producer
+
     def join(self, name: str, other: str) -> None:
-        """Store ``name``, and all that is stored like it, like ``other``."""
-        self._owner[self.owner(name)] = self.owner(other)
+        """Store ``name``, and all that is stored like it, like ``other``, or both as the model says of one."""
+        first, second = self.owner(name), self.owner(other)
+        if first != second and first in self.given:
+            self.given[second] = self.given.pop(first)
+        self._owner[first] = second
 
     def owner(self, name: str) -> str:
         """The value whose range decides how ``name`` is stored."""

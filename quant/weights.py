@@ -142,7 +142,7 @@ def choose_weights(found: list[Layer], values: Mapping[str, Storage], method: st
         if axis != layer.axis:
             fix = "give each layer weights of its own"
             raise CompileError(where(layer.node), f"shares {name} with a layer that reads it transposed", fix)
-        scales[name] = axis, np.maximum(chosen, _least(layer, values[layer.source]))
+        scales[name] = axis, np.maximum(chosen, least_scales(layer, values[layer.source]))
     return {
         name: WeightStorage(axis=axis, scales=tuple(float(s) for s in np.where(chosen > 0, chosen, 1.0)))
         for name, (axis, chosen) in scales.items()
@@ -156,7 +156,7 @@ def live_channels(layer: Layer) -> Array:
     return np.asarray((data != 0).any(axis=others))
 
 
-def _least(layer: Layer, source: Storage) -> Array:
+def least_scales(layer: Layer, source: Storage) -> Array:
     """The least scale per channel at which the bias fits; 0 for a channel with neither weights nor bias."""
     live = live_channels(layer)
     bits = np.where(live, BIAS_BITS[source.dtype], DEAD_BIAS_BITS)

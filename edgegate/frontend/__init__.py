@@ -113,10 +113,17 @@ def _from_torch(source: Any, example: Any, batch: int) -> ir.Model:
     if isinstance(source, torch.nn.Module):
         if example is None:
             raise ValueError("a torch module needs an example: a tuple of input tensors")
-        source = _torch.program(source, _torch.tensors(example))
+        source = _torch.program(_quantizers_in_onnx(source, example), _torch.tensors(example))
     if not isinstance(source, torch.export.ExportedProgram):
         raise ValueError(f"a model is a path, a torch module or an exported program, not {type(source).__name__}")
     return _finish(_torch.to_onnx(source), "torch", batch, _shapes(example))
+
+
+def _quantizers_in_onnx(module: torch.nn.Module, example: Any) -> torch.nn.Module:
+    """``module``, or where brevitas quantizes in it, a copy with ONNX's quantizers."""
+    from edgegate.frontend import _brevitas, _torch
+
+    return _brevitas.plain(module, _torch.tensors(example)) if _brevitas.is_quantized(module) else module
 
 
 def _shapes(example: Any) -> list[tuple[int, ...]] | None:

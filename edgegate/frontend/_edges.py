@@ -20,10 +20,8 @@ _FIXES = {
     **dict.fromkeys((_D.COMPLEX64, _D.COMPLEX128), "let the model take real and imaginary part as float32"),
 }
 _INDEXED = ("Gather", "GatherElements", "GatherND", "OneHot")
-_QUANTIZED = (
-    *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
-    *("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"),
-)
+_QUANTIZED = ("DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
+"""Forms of a quantized model that do not say of each value what float number it stands for, or only as it runs."""
 _HANDS_ON = ("Identity", "Dropout")
 
 
@@ -158,5 +156,6 @@ def _is_empty_part(value: ir.Value) -> bool:
 def _check_float(model: ir.Model) -> None:
     nodes = [n for n in ir.traversal.RecursiveGraphIterator(model.graph) if n.op_type in _QUANTIZED and not n.domain]
     if nodes:
-        what = f"the model is quantized already ({len(nodes)} such nodes, this is the first)"
-        raise CompileError(where(nodes[0]), what, "give the float model that it was made from: scales are chosen here")
+        what = f"the model is quantized, but not by QuantizeLinear and DequantizeLinear ({len(nodes)} such nodes)"
+        fix = "export it in QDQ format with static scales, or give the float model that it was made from"
+        raise CompileError(where(nodes[0]), what, fix)

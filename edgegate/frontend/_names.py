@@ -12,8 +12,13 @@ from edgegate.frontend import _files
 from edgegate.graph import LAYER, SOURCE
 
 _FRAME = re.compile(r'File "([^"\n]+)", line (\d+), in ([^\n]*)(?:\n[ \t]+([^\n]*))?')
-_OF_TORCH = re.compile(r"(^|/)torch/(nn|_|fx|export|utils|jit|functional|ao|autograd|onnx|library)|^<eval_with_key>")
-"""Files of torch, and the code that it generates, whose names count up."""
+_OF_TORCH = re.compile(
+    r"(^|/)torch/(nn|_|fx|export|utils|jit|functional|ao|autograd|onnx|library)|^<eval_with_key>|(^|/)brevitas/|edgegate/frontend/_"
+)
+"""Files of torch and brevitas, our own exporter, and the code that it generates, whose names count up."""
+QUANTIZERS = ("weight_quant", "bias_quant", "input_quant", "output_quant", "act_quant", "trunc_quant")
+"""What brevitas calls the quantizers of a module."""
+_QUANTIZER_CLASSES = ("brevitas.proxy.", "brevitas.core.")
 _NO_MODULE = "_empty_nn_module_stack_from_metadata_hook"
 
 
@@ -52,8 +57,15 @@ def _layer(node: ir.Node) -> str:
     scopes = _strings(node, "pkg.torch.onnx.name_scopes")
     if scopes is None:
         return _files.printable(node.name or (node.outputs[0].name if node.outputs else "") or node.op_type)
-    modules = [s for s in scopes[:-1] if s and s != _NO_MODULE]
+    modules = [layer_of(s) for s in scopes[:-1] if s and s != _NO_MODULE]
     return _files.printable(modules[-1]) if modules else ""
+
+
+def layer_of(scope: str) -> str:
+    """The module that a dotted name means: its own, or that of a quantizer of brevitas in it, or of its parts."""
+    parts = scope.split(".")
+    first = next((n for n, part in enumerate(parts) if part in QUANTIZERS), len(parts))
+    return ".".join(parts[:first])
 
 
 def _source(node: ir.Node, origin: str) -> str:
@@ -65,7 +77,7 @@ def _source(node: ir.Node, origin: str) -> str:
     classes = _strings(node, "pkg.torch.onnx.class_hierarchy")
     if classes is None:
         return origin
-    modules = [c for c in classes[:-1] if c and c != _NO_MODULE]
+    modules = [c for c in classes[:-1] if c and c != _NO_MODULE and not c.startswith(_QUANTIZER_CLASSES)]
     return _files.printable(modules[-1]) if modules else origin
 
 

@@ -28,6 +28,8 @@ _SAME_SHAPE = ("GroupNormalization", "MeanVarianceNormalization")
 """The function ops for which onnx infers nothing node by node."""
 
 _STEPS = ("Loop", "Scan", "If")
+_QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+"""Of constants too: what is folded has lost its scale."""
 
 Shape = tuple[int, ...]
 
@@ -93,7 +95,7 @@ class Fold(FoldConstantsPass):  # type: ignore[misc]
             raise UnsafeError(f"{where(node)}: more than {_SPLIT_LIMIT} pieces")
 
     def _within_budget(self, node: ir.Node) -> bool | None:
-        if node.domain:
+        if node.domain or node.op_type in _QUANTIZERS:
             return False
         sizes = [n for o in node.outputs if (n := byte_count(o)) is not None]
         if len(sizes) != len(node.outputs) or sum(sizes) > self._left:

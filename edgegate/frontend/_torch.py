@@ -71,7 +71,7 @@ def program(module: torch.nn.Module, example: Sequence[torch.Tensor], batch: boo
         example = [t if t.shape[0] != 1 else torch.cat([t, t]) for t in example]  # torch specialises size 1
         shapes = tuple({0: dim} for _ in example)
     fix = "if the batch is the problem, save with dynamic_batch=False" if batch else _REWRITE
-    with _evaluating(module), _translating(type(module).__name__, fix=fix), quiet():
+    with _evaluating(module), translating(type(module).__name__, fix=fix), quiet():
         return torch.export.export(module, tuple(example), dynamic_shapes=shapes)
 
 
@@ -85,7 +85,7 @@ def to_onnx(exported: ExportedProgram) -> ir.Model:
     import torch
 
     _check_outputs(exported)
-    with _translating("the model", exported), quiet():
+    with translating("the model", exported), quiet():
         result: Any = torch.onnx.export(exported, dynamo=True, opset_version=OPSET, optimize=False, verbose=False)
         assert result is not None, "the dynamo exporter returns a program"
         model: ir.Model = result.model
@@ -200,7 +200,7 @@ def _evaluating(module: torch.nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _translating(name: str, exported: ExportedProgram | None = None, fix: str = _REWRITE) -> Iterator[None]:
+def translating(name: str, exported: ExportedProgram | None = None, fix: str = _REWRITE) -> Iterator[None]:
     """Torch's many export errors as one CompileError: the first cause, and every line that has it."""
     try:
         yield

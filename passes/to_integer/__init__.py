@@ -24,6 +24,7 @@ RULES: dict[tuple[str, str], Rule] = {
     (DOMAIN, "Linear"): layers.linear,
     ("", "MatMul"): layers.matmul,
     (DOMAIN, "Affine"): layers.affine,
+    (DOMAIN, "FakeQuantize"): elements.fake_quantize,
     (DOMAIN, "Transform"): transforms.transform,
     ("", "Add"): elements.add,
     ("", "Sub"): elements.add,

@@ -13,6 +13,7 @@ from edgegate.graph import GATE, attribute, shape
 from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored
 from edgegate.passes.to_integer._scaling import WIDTH, dtype_of, match, multipliers, output_attributes, rescale
 from edgegate.quant.fixed_point import fixed_pair
+from edgegate.quant.given import reach_of
 from edgegate.quant.scalar_ops import scalar_function
 from edgegate.quant.sharing import GATE as DOMAIN_OF_GATES
 from edgegate.quant.storage import Storage
@@ -152,12 +153,25 @@ def clip(lowering: Lowering, node: ir.Node) -> None:
     """Relu or Clip as a Rescale with narrower bounds; a later pass folds it into what is before it."""
     from edgegate.graph import array
 
-    output = node.outputs[0]
-    x, target, name = lowering.stored(node.inputs[0]), lowering.storage(output), str(output.name)
     low, high = 0.0, float("inf")
     if node.op_type == "Clip":
         ends = [array(v) for v in (*node.inputs[1:], None, None)][:2]
         low, high = (float(e) if e is not None else d for e, d in zip(ends, (-float("inf"), high), strict=True))
+    _clipped(lowering, node, low, high)
+
+
+def fake_quantize(lowering: Lowering, node: ir.Node) -> None:
+    """What the model stores its input as: nothing to do where it is stored so already, and nothing is clipped."""
+    x, target, (low, high) = lowering.stored(node.inputs[0]), lowering.storage(node.outputs[0]), reach_of(node)
+    if x.storage == target and bounds_of(target, low, high) == (target.low, target.high):
+        return lowering.keep(node.outputs[0], x)
+    return _clipped(lowering, node, low, high)
+
+
+def _clipped(lowering: Lowering, node: ir.Node, low: float, high: float) -> None:
+    """The node's input in its output's storage, between real bounds."""
+    output = node.outputs[0]
+    x, target, name = lowering.stored(node.inputs[0]), lowering.storage(output), str(output.name)
     least, most = bounds_of(target, low, high)
     attributes = {"input_zero_point": x.storage.zero_point, **output_attributes(target), "low": least, "high": most}
     scale = Fraction(x.storage.scale) / Fraction(target.scale)
