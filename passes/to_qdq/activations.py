@@ -37,7 +37,7 @@ def quantized(build: Build, x: ir.Value, axis: int, form: BlockFormat, *, native
         native: Whether there are types for MXFP8 and MXFP4: QuantizeLinear and DequantizeLinear, then.
     """
     blocks = _split(build, x, axis, form.block)
-    work = blocks if form.power_of_two else build.cast(blocks, DOUBLE)
+    work = build.cast(blocks, DOUBLE) if form.scale.tensor else blocks
     step = scale_of(build, _over_block(build, build("Abs", work), axis + 1), form)
     if native and form.power_of_two and form.element.name in NATIVE:
         return _through_codes(build, x, step, axis, form)

@@ -1,7 +1,8 @@
 """The scale of a block from its greatest magnitude, by standard ops, exactly as ``quant.formats`` defines it.
 
-Powers of two keep to float32. Scales that are small floats are computed in float64, whose 53 bits tell a quotient of
-float32 numbers from every border of a rounding.
+Float32 suffices where a border of a rounding times a scale is a float32 number, which it is for scales that are powers
+of two or float16: another number lies a last place from it at least, and the quotient does so from the border. Scales
+times one of the tensor have up to 28 bits, so their quotients are taken in float64.
 """
 
 from __future__ import annotations

@@ -14,9 +14,8 @@ from edgegate.graph import Array, constant
 from edgegate.passes.to_qdq._build import FLOAT, Build
 from edgegate.quant.formats import BlockFormat, Blocks
 from edgegate.quant.formats._element import Element
-from edgegate.quant.formats._scale import PowerOfTwo
 
-CHUNK = 1 << 22
+CHUNK = 1 << 20
 """Weights that are quantized at once, so that a layer needs little more memory than its codes."""
 
 
@@ -81,7 +80,7 @@ def dequantized(build: Build, data: Array, axis: int, form: BlockFormat, *, nati
 def _scales(build: Build, scales: Array, tensor: float, form: BlockFormat, *, native: bool, name: str) -> ir.Value:
     """The scales of codes as a value; ``scales`` float64, without the tensor's."""
     model, names = build.names.model, build.names
-    if native and not isinstance(form.scale, PowerOfTwo) and form.scale.tensor:
+    if native and form.scale.tensor:
         held = constant(model, names.unique(f"{name}.scales"), scales.astype(ml_dtypes.float8_e4m3fn))
         whole = constant(model, names.unique(f"{name}.scale"), np.array(tensor, np.float32))
         return build("DequantizeLinear", held, whole, dims=scales.shape, dtype=FLOAT, output_dtype=FLOAT.value)
@@ -93,17 +92,16 @@ def _scales(build: Build, scales: Array, tensor: float, form: BlockFormat, *, na
 def stored(data: Array, axis: int, form: BlockFormat, code: Code) -> tuple[Array, Array, float]:
     """Codes of the shape of ``data``, the float64 scale of a code [..., n, ...] along ``axis``, the tensor's scale."""
     rows = np.moveaxis(data, axis, -1)
-    count = -(-rows.shape[-1] // form.block)
     codes: Array = np.empty(rows.shape, code.dtype)
-    scales = np.empty((*rows.shape[:-1], count))
-    whole = not isinstance(form.scale, PowerOfTwo) and form.scale.tensor
-    size = len(rows) if whole else max(1, CHUNK * len(rows) // max(rows.size, 1))
-    tensor = 1.0
+    scales = np.empty((*rows.shape[:-1], -(-rows.shape[-1] // form.block)))
+    greatest = np.zeros((1, rows.shape[-1]), np.float32)  # with every part, so that all have the tensor's scale
+    greatest[0, 0] = max(data.max(), -data.min())
+    size, tensor = max(1, CHUNK * len(rows) // max(rows.size, 1)), 1.0
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
-        blocks = form.quantize(np.ascontiguousarray(rows[part], np.float32))
-        codes[part] = _codes(blocks, code)
-        scales[part] = np.ldexp(blocks.block_scales, code.fraction)
+        blocks = form.quantize(np.concatenate([rows[part].reshape(-1, rows.shape[-1]), greatest], dtype=np.float32))
+        codes[part] = _codes(blocks, code)[:-1].reshape(codes[part].shape)
+        scales[part] = np.ldexp(blocks.block_scales[:-1], code.fraction).reshape(scales[part].shape)
         tensor = blocks.tensor_scale
     turned = (np.ascontiguousarray(np.moveaxis(found, -1, axis)) for found in (codes, scales))
     return *turned, tensor  # type: ignore[return-value]

@@ -19,7 +19,7 @@ from edgegate.errors import CompileError
 from edgegate.graph import array, matches
 from edgegate.passes import FLOAT, run
 from edgegate.passes.to_linear import to_linear
-from edgegate.passes.to_qdq import to_qdq
+from edgegate.passes.to_qdq import to_qdq, weights
 from edgegate.quant import Scheme
 from edgegate.quant.formats import format_named
 from edgegate.quant.insert_transform import insert_transform, sylvester
@@ -191,6 +191,18 @@ def test_other_readers_keep_a_weight():
     assert "w" in model.graph.initializers
     assert lines(model)[1:] == ["a = ::MatMul<>(x, w_1)", "y = ::Add<>(a, float32[[1.0, 2.0], [3.0, 300.0]])"]
     checked(model)
+
+
+@pytest.mark.parametrize("name", ["nvfp4", "mxfp4", "int4_g32", "mxfp8_e5m2", "mxfp6_e3m2"])
+@pytest.mark.parametrize(("dims", "axis"), [((40, 9), 0), ((7, 33, 3, 3), 1)])
+def test_weights_are_quantized_in_parts(name, dims, axis, monkeypatch):
+    monkeypatch.setattr(weights, "CHUNK", 100)
+    form, data = format_named(name), np.random.default_rng(0).standard_normal(dims).astype(np.float32)
+    for native in (False, True):
+        codes, scales, tensor = weights.stored(data, axis, form, weights.code_of(form.element, native))
+        spread = np.moveaxis(np.repeat(scales, form.block, axis), axis, -1)[..., : dims[axis]] * tensor
+        np.testing.assert_array_equal(np.moveaxis(codes.astype(np.float64), axis, -1) * spread,
+                                      np.moveaxis(along(name, data, axis), axis, -1))  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ["hadamard", "matrix"])

@@ -84,6 +84,18 @@ def test_bits(name):
     np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize("name", ["int4_g32", "int8_g64", "int3_g16-floor", "int2_g16-even", "int7_g32-even"])
+def test_beside_ties_of_small_float_scales(name):
+    form, rng = format_named(name), np.random.default_rng(0)
+    high, steps = form.element.high, rng.integers(1024, 2048, 512) * 2.0 ** rng.integers(-20, 4, 512)
+    x = np.outer(steps, rng.integers(-high, high, form.block) + 0.5).astype(np.float32)
+    x = np.nextafter(x, x + rng.integers(-1, 2, x.shape).astype(np.float32))
+    x[:, 0] = np.nextafter((steps * high).astype(np.float32), np.float32(np.inf) * rng.choice([-1, 1], 512))
+    x[::3, 0] = (steps * high)[::3]
+    got = computed(made(x.shape, lambda build, v: quantized(build, v, 1, form, native=False)), x)
+    np.testing.assert_array_equal(got, form.quantize(x).values().astype(np.float32))
+
+
 @pytest.mark.parametrize("name", ["nvfp4", "nvfp4-ceil"])
 @pytest.mark.parametrize("size", [0, 1e-45, 1e-30, 1, 1e30])
 def test_a_tensor_scale(name, size):
