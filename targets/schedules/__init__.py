@@ -13,6 +13,7 @@ __all__ = ["Cpu", "Group", "Kernel", "kernel", "partition"]
 
 def kernel(group: Group, cpu: Cpu) -> Kernel | None:
     """The group as one function for ``cpu``, or None where no schedule of ours fits."""
+    from edgegate.targets.schedules._blocked import blocked
     from edgegate.targets.schedules._channelwise import channelwise
     from edgegate.targets.schedules._contraction import contraction
     from edgegate.targets.schedules._elementwise import elementwise
@@ -21,6 +22,7 @@ def kernel(group: Group, cpu: Cpu) -> Kernel | None:
     schedules: dict[str, Callable[[Group, Cpu], Kernel]] = {
         "Conv2d": contraction, "Conv1d": contraction, "MatMul": contraction, "DepthwiseConv2d": channelwise,
         "SumPool2d": channelwise, "MaxPool2d": channelwise, "Sum": total,
+        "BlockMatMul": blocked,
     }  # fmt: skip
     try:
         return (schedules[group.anchors[0].op_type] if group.anchors else elementwise)(group, cpu)

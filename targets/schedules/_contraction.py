@@ -30,7 +30,7 @@ from edgegate.targets.schedules._geometry import (
 )  # fmt: skip
 from edgegate.targets.schedules._group import Group
 from edgegate.targets.schedules._kernel import Block, Builder, Kernel, Run, Unsupported, dtype
-from edgegate.targets.schedules._registers import Expr, bind, view
+from edgegate.targets.schedules._registers import Expr, bind
 from edgegate.targets.schedules._stages import Epilogue, Lanes
 
 COPY = 1 << 14
@@ -211,7 +211,9 @@ class _Contraction:
                 at = bind(weights + (s * self.words + k) * (vectors * lanes * word))
                 packed = [self._weights(at + j * lanes * word) for j in range(vectors)]
                 for r, row in enumerate(accumulators):
-                    activations = self.registers.spread(self._word(start + k * word + r * stride))
+                    activations = self.registers.spread(
+                        self.registers.word_of(self.rows.buffer, start + k * word + r * stride)
+                    )
                     for acc, w in zip(row, packed, strict=True):
                         T.buffer_store(
                             acc,
@@ -228,11 +230,6 @@ class _Contraction:
         count = self.registers.lanes * self.registers.word
         kind = "int16" if self.registers.operand == "int16" else "int8"
         return bind(self.packed.vload([at], dtype=f"{kind}x{count}"))
-
-    def _word(self, at: Expr) -> Expr:
-        if self.registers.word == 1:
-            return self.rows.buffer[at]
-        return view("int32", self.rows.buffer.vload([at], dtype=f"{self.registers.operand}x{self.registers.word}"))
 
     def _finish(self, tile: Tiles, t: Expr, rows: int, pixel: Expr, sums: list[list[Expr]]) -> None:
         """Four registers at a time through the epilogue."""

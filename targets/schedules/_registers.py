@@ -163,6 +163,25 @@ class Registers:
         product = bind(acc.astype(wide) * ((factor << _n(32, self.lanes)) >> _n(32, self.lanes)) + offset)
         return bind((product >> _n(32, self.lanes)).astype(self.i32))
 
+    def products(self, acc: Expr, factor: Expr) -> list[Expr]:
+        """The int64 products of int32 lanes, in :meth:`wide_buffers`; laid end to end in :meth:`products_order`."""
+        wide = f"int64x{self.lanes}"
+        return [acc.astype(wide) * factor.astype(wide)]
+
+    def wide_buffers(self) -> list[tuple[Expr, int]]:
+        """Local buffers for one register's :meth:`products`, with their lanes."""
+        return [(T.alloc_buffer((self.lanes,), "int64"), self.lanes)]
+
+    def products_order(self) -> list[int]:
+        """Where each lane's product stands."""
+        return list(range(self.lanes))
+
+    def word_of(self, buffer: Expr, at: Expr) -> Expr:
+        """The word of activations at ``at``, for :meth:`spread`."""
+        if self.word == 1:
+            return buffer[at]
+        return view("int32", buffer.vload([at], dtype=f"{self.operand}x{self.word}"))
+
     def lookup(self, table: Expr, index: Expr, dtype: str) -> Expr:
         """The entries of a byte table at a register of bytes (their bits read as uint8).
 

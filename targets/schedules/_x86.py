@@ -49,6 +49,21 @@ class Avx(Registers):
             products.append(bind(view(self.i32, source * ((m << bits) >> bits) + r)))
         return shuffle(products, [k for i in range(1, self.lanes, 2) for k in (i, self.lanes + i)])
 
+    def products(self, acc: Expr, factor: Expr) -> list[Expr]:
+        """Vpmuldq of the even lanes, and of the odd ones moved down."""
+        bits = splat(32, "int64", self.lanes // 2)
+        a, b = (bind(view(self.i64, v)) for v in (acc, factor))
+        return [((a << bits) >> bits) * ((b << bits) >> bits), (a >> bits) * (b >> bits)]
+
+    def wide_buffers(self) -> list[tuple[Expr, int]]:
+        """Even and odd lanes."""
+        half = self.lanes // 2
+        return [(T.alloc_buffer((half,), "int64"), half) for _ in range(2)]
+
+    def products_order(self) -> list[int]:
+        """An even one, an odd one."""
+        return [part * (self.lanes // 2) + i for i in range(self.lanes // 2) for part in range(2)]
+
     def lookup(self, table: Expr, index: Expr, dtype: str) -> Expr:
         """vpermi2b, a chain of pshufb, or one byte at a time."""
         if self.cpu.lookup == "scalar":

@@ -14,6 +14,7 @@ from edgegate.targets.llvm import executable, shared_library
 from edgegate.targets.schedules import Cpu, kernel
 from tests.targets import emulator
 from tests.targets.schedules.cases import (
+    block_products,
     conv_case,
     convolutions,
     depthwise_case,
@@ -36,7 +37,7 @@ ELF_MACHINE = {"x86_64": 62, "aarch64": 183, "riscv64": 243}
 def cases() -> list[Any]:
     geometry: dict[str, Any] = {"pads": [1] * 4, "strides": [1, 1]}
     return [
-        *convolutions()[::2], *products(), pair_case(24, 17, 1, batch=2), pair_case(64, 64, 3),
+        *convolutions()[::2], *products(), *block_products(), pair_case(24, 17, 1, batch=2), pair_case(64, 64, 3),
         conv_case(64, 64, (24, 24), 3, **geometry), depthwise_case(40, 3, 2, 1, batch=2),
         depthwise_case(65, 3, 1, 2, dtype=np.uint8), *pools(), *elementwise()[::3],
     ]  # fmt: skip

@@ -48,6 +48,19 @@ def products() -> list[Case]:
     return [*cases, (net, net.rescale(y, to=5))]
 
 
+def block_products() -> list[Case]:
+    """One row and several, columns that fill no register, blocks of few words; extremes, the greatest shifts."""
+    cases = []
+    for lead, depth, block, n in (((1,), 64, 32, 300), ((2, 3), 24, 4, 5), ((21,), 48, 16, 40), ((5,), 32, 8, 64)):
+        net = Net(n)
+        a = net.given(net.bytes(*lead, depth))
+        exponents = net.given(net.rng.choice([0, 1, 5, 25], (*lead, depth // block)).astype(np.int8))
+        scales = net.rng.choice([1, 2, 777, 4095], (depth // block, n)).astype(np.int32)
+        bias = net.rng.integers(-(1 << 45), 1 << 45, n)
+        cases.append((net, net.op("BlockMatMul", a, exponents, net.bytes(depth, n), scales, bias, block=block)))
+    return cases
+
+
 def pair_case(inputs: int, outputs: int, size: int, batch: int = 1) -> Case:
     net = Net(outputs)
     x = net.given(net.bytes(batch, 6, 5, inputs))

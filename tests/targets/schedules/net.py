@@ -47,11 +47,15 @@ class Net:
         return value
 
     def op(self, op_type: str, *inputs: Any, **attributes: Any) -> ir.Value:
+        """The first output of a new node."""
         values = [v if isinstance(v, ir.Value) else self.constant(v) for v in inputs]
         arrays = [self.data[str(v.name)] for v in values]
-        output = self._value(f"t{len(self.data)}", OPS["edgegate", op_type].reference(*arrays, **attributes))
-        self.graph.append(ir.node(op_type, values, attributes, domain="edgegate", outputs=[output], name=output.name))
-        return output
+        results = OPS["edgegate", op_type].reference(*arrays, **attributes)
+        several = results if isinstance(results, tuple) else (results,)
+        outputs = [self._value(f"t{len(self.data)}", result) for result in several]
+        name = outputs[0].name
+        self.graph.append(ir.node(op_type, values, attributes, domain="edgegate", outputs=outputs, name=name))
+        return outputs[0]
 
     def rescale(self, x: ir.Value, *, to: int = 3, per_channel: bool = True, **attributes: Any) -> ir.Value:
         """To the full range of the output and a little beyond; one channel in four is a tie-prone pure shift."""

@@ -12,6 +12,7 @@ from edgegate.ops import OPS
 from edgegate.targets.schedules import Cpu, kernel
 from tests.targets.schedules.cases import (
     CHANNELS,
+    block_products,
     conv_case,
     convolutions,
     depthwise_case,
@@ -32,6 +33,14 @@ def test_convolutions_followed_by_rescale_table_and_residual(target: Any) -> Non
 @pytest.mark.parametrize("target", HERE)
 def test_products_by_constant_weights_and_one_dimensional_convolutions(target: Any) -> None:
     check(products(), target)
+
+
+@pytest.mark.parametrize("target", HERE)
+def test_products_of_block_floating_point(target: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one copy of the rows, and in several where it may hold few elements."""
+    check(block_products(), target)
+    monkeypatch.setattr("edgegate.targets.schedules._blocked.COPY", 100)
+    check(block_products()[1:3], target)
 
 
 @pytest.mark.parametrize("target", HERE)
@@ -67,7 +76,8 @@ def test_threads_share_every_kind_of_kernel(monkeypatch: pytest.MonkeyPatch) -> 
     """All work is worth sharing here: tasks, blocks of channels, tiles of a product by one row."""
     monkeypatch.setattr("edgegate.targets.schedules._cpu.SERIAL", 0)
     assert Cpu().parallel(1) and not Cpu(threads=1).parallel(1 << 40)
-    cases = [*convolutions()[::3], *products(), depthwise_case(40, 3, 2, 1, batch=2), *pools(), *elementwise()[::2]]
+    cases = [*convolutions()[::3], *products(), *block_products(), depthwise_case(40, 3, 2, 1, batch=2), *pools()]
+    cases += elementwise()[::2]
     check([*cases, pair_case(24, 17, 1, batch=2)], NATIVE)
 
 
