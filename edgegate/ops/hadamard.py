@@ -72,30 +72,29 @@ def reference(x: Array, *, block: int, input_zero_point: int) -> Array:
 
 
 def lower(x: Any, *, block: int, input_zero_point: int) -> Any:
-    """The portable TE form: in every stage the sums of neighbours, then their differences."""
+    """The portable TE form: in every stage the sums of neighbours, then their differences, over the whole axis.
+
+    Long loops are what LLVM makes vectors of. Each stage moves the lowest bit of an element's place to the top, so
+    after the last one the places in a block lead and the number of the block is behind.
+    """
     from tvm import te, tirx
 
-    dims, half = tuple(int(d) for d in x.shape), block // 2
-    rows = (*dims[:-1], dims[-1] // block)
-    zero = tirx.const(input_zero_point, "int32")
-
-    def centred(*index: Any) -> Any:
-        *lead, i, j = index
-        return x(*lead, i * block + j).astype("int32") - zero
+    (*lead, width), zero = (int(d) for d in x.shape), tirx.const(input_zero_point, "int32")
+    half, count = width // 2, width // block
 
     def stage(y: Any) -> Any:
         def element(*index: Any) -> Any:
-            *lead, difference, j = index
-            a, b = y(*lead, 2 * j), y(*lead, 2 * j + 1)
+            *row, difference, j = index
+            a, b = y(*row, 2 * j), y(*row, 2 * j + 1)
             return tirx.Select(difference.equal(0), a + b, a - b)
 
-        halves = te.compute((*rows, 2, half), element, name="halves")
+        halves = te.compute((*lead, 2, half), element, name="halves")
         return lambda *index: halves(*index[:-1], index[-1] // half, index[-1] % half)
 
-    blocks: Any = te.compute((*rows, block), centred, name="centred")
+    y: Any = te.compute((*lead, width), lambda *i: x(*i).astype("int32") - zero, name="centred")
     for _ in range(block.bit_length() - 1):
-        blocks = stage(blocks)
-    return te.compute(dims, lambda *i: blocks(*i[:-1], i[-1] // block, i[-1] % block), name="y")
+        y = stage(y)
+    return te.compute((*lead, width), lambda *i: y(*i[:-1], i[-1] % block * count + i[-1] // block), name="y")
 
 
 def bounds(x: Interval, *, block: int, input_zero_point: int) -> Bound:
