@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import onnx_ir as ir
 
@@ -12,13 +13,18 @@ from edgegate.graph import Array
 from edgegate.options import CompileOptions
 from edgegate.passes import FLOAT, INTEGER, run
 from edgegate.passes.to_integer import to_integer
-from edgegate.quant import Recipe, Scheme, quantize_scheme
+from edgegate.quant import Recipe, Scheme, quantize
+from edgegate.quant.apply import apply_transforms
 from edgegate.report import report
 from edgegate.stages import Proof
 from edgegate.targets import names, target
 
 if TYPE_CHECKING:
     from edgegate.artifact import Artifact
+
+
+Findings: TypeAlias = dict[str, Any]
+"""What a report says, as plain JSON values."""
 
 
 def compile_model(source: Any, example: Any, options: CompileOptions) -> Artifact:
@@ -36,37 +42,82 @@ def compile_model(source: Any, example: Any, options: CompileOptions) -> Artifac
     """
     if options.target not in names():
         raise ValueError(f"target must be one of {', '.join(names())}, got {options.target!r}")
+    if options.form != "integer":
+        raise ValueError(f"a program is made of integers: form must be integer, got {options.form!r}")
     build = target(options.target)(options)
     model, _, proof = integer_model(source, example, options)
     return build(model, proof)
 
 
-def quantize_model(source: Any, example: Any, options: CompileOptions) -> tuple[bytes, Scheme, dict[str, Any]]:
-    """The integer graph as ONNX bytes, the scheme that it follows, its gates and what was proved."""
-    model, scheme, proof = integer_model(source, example, options)
-    return ir.to_proto(model).SerializeToString(deterministic=True), scheme, report(model, proof)
+def quantize_model(source: Any, example: Any, options: CompileOptions) -> tuple[bytes, Scheme, Findings]:
+    """The model as ONNX in the form that ``options.form`` asks for, its scheme, and the report on both."""
+    model, scheme, findings = quantized_model(source, example, options)
+    if options.form == "integer":
+        findings = {**findings, **report(model, integer(model, scheme))}
+    else:
+        from edgegate.passes.to_qdq import to_qdq
+
+        to_qdq(scheme, opset="native" if options.form == "qdq-native" else "runtime")(model)
+    return ir.to_proto(model).SerializeToString(deterministic=True), scheme, findings
 
 
 def integer_model(source: Any, example: Any, options: CompileOptions) -> tuple[ir.Model, Scheme, Proof]:
     """The front half: export, normalise, quantize, lower, prove."""
-    model = frontend.load(source, example=example, model=options.model, batch=options.batch)
+    model, scheme, _ = quantized_model(source, example, options)
+    return model, scheme, integer(model, scheme)
+
+
+def integer(model: ir.Model, scheme: Scheme) -> Proof:
+    """Turn a float model that has its transforms into integers, and prove that they do not overflow."""
+    to_integer(scheme)(model)
+    run(model, INTEGER, stages.integer)
+    return stages.prove(model)
+
+
+def quantized_model(source: Any, example: Any, options: CompileOptions) -> tuple[ir.Model, Scheme, Findings]:
+    """The float model with the transforms of its scheme, the scheme, and the report on its layers if it is new."""
+    whole = options.form == "integer"
+    model = frontend.load(source, example=example, model=options.model, batch=options.batch, indices=not whole)
     run(model, FLOAT, stages.floating)
     if options.scheme is not None:
         scheme = Scheme.from_json(options.scheme)
+        apply_transforms(model, scheme.transforms)
+        findings: Findings = {}
     else:
-        recipe = Recipe(method=options.calib_method, int16=options.int16, input_range=options.input_range)
-        scheme = quantize_scheme(model, _batches(model, options), recipe)
-    to_integer(scheme)(model)
-    run(model, INTEGER, stages.integer)
-    return model, scheme, stages.prove(model)
+        batches = None if options.calib is None else Batches.of(model, options.calib, options.batch)
+        _, scheme, layers = quantize(model, recipe(options), batches, integer=whole)
+        findings = layers.document()
+    stages.floating(model)
+    return model, scheme, findings
 
 
-def _batches(model: ir.Model, options: CompileOptions) -> Iterator[dict[str, Array]] | None:
-    """The calibration data in batches of the model's own size; a rest that fills no batch is left out."""
-    if options.calib is None:
-        return None
-    names = [str(v.name) for v in model.graph.inputs]
-    given = {names[0] if key == "" else key: data for key, data in options.calib.items()}
-    count = len(next(iter(given.values())))
-    starts = range(0, count - options.batch + 1, options.batch)
-    return ({k: v[i : i + options.batch] for k, v in given.items()} for i in starts)
+def recipe(options: CompileOptions) -> Recipe:
+    """What the options ask of quantization."""
+    return Recipe(
+        method=options.calib_method, int16=options.int16, input_range=options.input_range, formats=options.formats,
+        transform=options.transform, transform_bits=options.transform_bits, rounding=options.rounding,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batches:
+    """Calibration data in batches of the model's own size; a rest that fills no batch is left out.
+
+    Attributes:
+        data: Samples first, by input name; the same number of each.
+        size: Samples of a batch.
+    """
+
+    data: Mapping[str, Array]
+    size: int
+
+    @classmethod
+    def of(cls, model: ir.Model, calib: Mapping[str, Array], size: int) -> Batches:
+        """The data under the names of the model's inputs: "" is the first."""
+        first = str(model.graph.inputs[0].name)
+        return cls(data={first if name == "" else name: array for name, array in calib.items()}, size=size)
+
+    def __iter__(self) -> Iterator[dict[str, Array]]:
+        count = len(next(iter(self.data.values())))
+        for start in range(0, count - self.size + 1, self.size):
+            yield {name: array[start : start + self.size] for name, array in self.data.items()}

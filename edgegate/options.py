@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 LARGEST = 1 << 31
 """Most elements of an input."""
 METHODS = ("minmax", "percentile", "mse")
+FORMS = ("integer", "qdq", "qdq-native")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,6 +34,14 @@ class CompileOptions:
         input_range: Smallest and largest value of the inputs, where there is no calibration data.
         scheme: JSON of a Scheme to follow; None: one is chosen.
         int16: Patterns (as in fnmatch) of the values to store in 16 bits.
+        formats: What layers are stored in: "int8", block formats ("bfp12", "mxfp4:mxint8"), and "PATTERN=FORMAT"
+            for the layers that match.
+        transform: What may stand before layers in blocks: auto, none, hadamard, wush-diag or wush.
+        transform_bits: Of the entries of a transform, 4 to 8; 0: powers of two.
+        rounding: Of weights in blocks: nearest or gptq.
+        form: Of a quantized model: "integer"; "qdq": float, with standard blocked QuantizeLinear and
+            DequantizeLinear that ONNX Runtime runs; "qdq-native": with the narrow float types of newer opsets.
+            Compilation is always "integer".
 
     Raises:
         ValueError: An option is impossible; the message names it.
@@ -50,6 +59,11 @@ class CompileOptions:
     input_range: tuple[float, float] | None = None
     scheme: str | None = None
     int16: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ("int8",)
+    transform: str = "auto"
+    transform_bits: int = 6
+    rounding: str = "nearest"
+    form: str = "integer"
 
     def __post_init__(self) -> None:
         if not self.target:
@@ -60,7 +74,10 @@ class CompileOptions:
             raise ValueError(f"model must be package.module:factory, got {self.model!r}")
         if self.calib_method not in METHODS:
             raise ValueError(f"calib_method must be one of {', '.join(METHODS)}, got {self.calib_method!r}")
+        if self.form not in FORMS:
+            raise ValueError(f"form must be one of {', '.join(FORMS)}, got {self.form!r}")
         object.__setattr__(self, "int16", tuple(self.int16))
+        object.__setattr__(self, "formats", (self.formats,) if isinstance(self.formats, str) else tuple(self.formats))
         object.__setattr__(self, "shapes", tuple(map(tuple, self.shapes)))
         if any(min(shape, default=1) < 1 or math.prod(shape) > LARGEST for shape in self.shapes):
             raise ValueError(f"shapes must hold sizes of at least 1, and {LARGEST} elements at most: {self.shapes}")
@@ -97,9 +114,12 @@ class CompileOptions:
 
     def describe(self) -> dict[str, Any]:
         """The options as plain JSON values for a manifest; data and schemes by their SHA-256."""
-        plain = ("target", "triple", "mcpu", "threads", "batch", "model", "calib_method")
+        plain = (
+            *("target", "triple", "mcpu", "threads", "batch", "model", "calib_method"),
+            *("transform", "transform_bits", "rounding"),
+        )
         described: dict[str, Any] = {name: getattr(self, name) for name in plain}
-        described["int16"] = list(self.int16)
+        described["int16"], described["formats"] = list(self.int16), list(self.formats)
         described["shapes"] = [list(shape) for shape in self.shapes]
         described["input_range"] = None if self.input_range is None else list(map(float, self.input_range))
         described["scheme"] = None if self.scheme is None else hashlib.sha256(self.scheme.encode()).hexdigest()

@@ -1,33 +1,81 @@
-"""Quantization: float model in, Scheme out. The model is not touched."""
+"""Quantization: a float model in; the model with its transforms, a Scheme and a Report out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import onnx_ir as ir
 
 from edgegate.graph import Array
 from edgegate.quant import execute, synthetic
+from edgegate.quant.apply import apply_transforms
+from edgegate.quant.blocks import plan_blocks
 from edgegate.quant.choose import Plan, choose
 from edgegate.quant.observe import observe
 from edgegate.quant.recipe import Recipe
+from edgegate.quant.report import Report
 from edgegate.quant.scheme import Scheme
-from edgegate.quant.storage import Storage, WeightStorage
+from edgegate.quant.storage import BlockStorage, Storage, WeightStorage
+from edgegate.quant.transform_storage import TransformStorage
 
-__all__ = ["Recipe", "Scheme", "Storage", "WeightStorage", "quantize_scheme"]
+__all__ = [
+    "BlockStorage", "Recipe", "Report", "Scheme", "Storage", "TransformStorage", "WeightStorage", "quantize",
+    "quantize_scheme",
+]  # fmt: skip
+
+Batches = Iterable[Mapping[str, Array]]
+
+
+def quantize(
+    model: ir.Model, recipe: Recipe | None = None, calibration: Batches | None = None, *, integer: bool = True
+) -> tuple[ir.Model, Scheme, Report]:
+    """Decide how a model is stored, and bring its transforms into it: the same for the same model, data and recipe.
+
+    Args:
+        model: Float, normalised by ``edgegate.passes.FLOAT``. It is changed: transforms are folded or inserted, and
+            the weights that read them make up for them, so it computes what it did.
+        recipe: What is asked for.
+        calibration: Batches of the model's inputs, read twice, one batch at a time. None: synthetic inputs, and the
+            gains and moments of norms.
+        integer: Whether the scheme says of every value how it is stored, for ``to_integer``; else of the layers in
+            blocks alone, for ``to_qdq``.
+
+    Returns:
+        The model, the scheme, and what was done to each layer.
+
+    Raises:
+        CompileError: Weights are NaN or infinite, or the float model computes NaN or infinity.
+        InputError: A calibration batch does not fit the model.
+        ValueError: There is no calibration batch, it can be read only once, or a pattern of the recipe matches
+            nothing.
+    """
+    recipe = recipe or Recipe()
+    if isinstance(calibration, Iterator):
+        raise ValueError("calibration is read twice: give a list of batches, not an iterator")
+    plan = plan_blocks(model, recipe, calibration)
+    apply_transforms(model, plan.transforms)
+    if integer:
+        scheme = quantize_scheme(model, calibration, recipe, plan.storages)
+    else:
+        scheme = Scheme(values={}, blocks=plan.storages, options=recipe.options())
+    return model, replace(scheme, transforms=plan.transforms), plan.report
 
 
 def quantize_scheme(
-    model: ir.Model, calibration: Iterable[Mapping[str, Array]] | None = None, recipe: Recipe | None = None
+    model: ir.Model,
+    calibration: Batches | None = None,
+    recipe: Recipe | None = None,
+    blocks: Mapping[str, BlockStorage] | None = None,
 ) -> Scheme:
-    """How to store every value of ``model``: the same for the same model, data and recipe.
+    """How to store every value of ``model``, which is not touched.
 
     Args:
-        model: Float, normalised by ``edgegate.passes.FLOAT``.
+        model: Float, normalised by ``edgegate.passes.FLOAT``, its transforms applied.
         calibration: Batches of the model's inputs, read once and one at a time. None: synthetic inputs, and
             the moments that folded norms left behind.
-        recipe: What is asked for.
+        recipe: What is asked for; its formats are not read.
+        blocks: The layers in blocks, by the name of their weights.
 
     Raises:
         CompileError: Weights are NaN or infinite, or the float model computes NaN or infinity.
@@ -35,7 +83,7 @@ def quantize_scheme(
         ValueError: There is no calibration batch, or a pattern of the recipe matches nothing.
     """
     recipe = recipe or Recipe()
-    plan = Plan.of(model, recipe)
+    plan = Plan.of(model, recipe, blocks)
     if calibration is None:
         covers = synthetic.covers(model, recipe)
         values = synthetic.run(model, synthetic.samples(model, recipe))

@@ -17,12 +17,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgegate.graph import Array, attribute, shape
-from edgegate.quant.storage import WeightStorage
+from edgegate.quant.formats import format_named
+from edgegate.quant.sites import matrix_of, with_matrix
+from edgegate.quant.storage import BlockStorage, WeightStorage
 from edgegate.quant.weights import Layer
 
 
 def corrections(
-    found: list[Layer], weights: Mapping[str, WeightStorage], means: Mapping[str, Array]
+    found: list[Layer], weights: Mapping[str, WeightStorage | BlockStorage], means: Mapping[str, Array]
 ) -> dict[str, tuple[float, ...]]:
     """What to add to each bias, by the name of the bias initializer.
 
@@ -45,7 +47,7 @@ def corrections(
     return result
 
 
-def mean_shift(layer: Layer, storage: WeightStorage, mean: Array) -> Array:
+def mean_shift(layer: Layer, storage: WeightStorage | BlockStorage, mean: Array) -> Array:
     """How far storing the weights moves the mean of each output channel: float64 [channels].
 
     Args:
@@ -54,7 +56,7 @@ def mean_shift(layer: Layer, storage: WeightStorage, mean: Array) -> Array:
         mean: float64 [input channels].
     """
     weight = layer.data().astype(np.float64)
-    change = storage.dequantize(storage.quantize(weight)) - weight
+    change = _rounded(layer, storage) - weight
     if layer.node.op_type != "Conv":
         return np.asarray(mean @ change)
     outputs, inputs = change.shape[:2]
@@ -63,6 +65,14 @@ def mean_shift(layer: Layer, storage: WeightStorage, mean: Array) -> Array:
     groups = len(mean) // inputs
     seen = np.repeat(mean.reshape(groups, inputs), outputs // groups, axis=0)
     return np.asarray((per_input * seen).sum(axis=1))
+
+
+def _rounded(layer: Layer, storage: WeightStorage | BlockStorage) -> Array:
+    """The weights as they are stored, float64."""
+    if isinstance(storage, WeightStorage):
+        return storage.dequantize(storage.quantize(layer.data().astype(np.float64)))
+    stored = format_named(storage.weights).quantize(matrix_of(layer).T.astype(np.float64)).values()
+    return with_matrix(layer, stored.T)
 
 
 def inside(layer: Layer) -> Array:

@@ -12,7 +12,8 @@ The rules, in the order in which they apply:
 4. Gates within [0, 1] or [-1, 1] have fixed powers of two (:mod:`edgegate.quant.gates`).
 5. Inputs of a Concat, Max or Min share its storage if none loses more than one bit by it.
 6. int8 asymmetric with an exact zero, int16 symmetric.
-7. Weight scales (:mod:`edgegate.quant.weights`); no output is finer than its accumulator.
+7. Weight scales (:mod:`edgegate.quant.weights`) of the layers that are not in blocks; no output is finer than its
+   accumulator.
 8. Biases corrected for the rounding of the weights (:mod:`edgegate.quant.bias_correction`).
 """
 
@@ -39,7 +40,7 @@ from edgegate.quant.ranges import Range, cut, measured, roomy, synthesised, unio
 from edgegate.quant.recipe import Recipe
 from edgegate.quant.scheme import Scheme
 from edgegate.quant.sharing import GATE, JOINS, UNARY, Groups, activations, is_float, is_move
-from edgegate.quant.storage import Storage, WeightStorage
+from edgegate.quant.storage import BlockStorage, Storage, WeightStorage
 from edgegate.quant.weights import Layer, choose_weights, layers, live_channels
 
 JOIN_LOSS = 2.0
@@ -62,11 +63,17 @@ class Plan:
     recipe: Recipe
     groups: Groups
     layers: list[Layer]
+    blocks: Mapping[str, BlockStorage]
 
     @classmethod
-    def of(cls, model: ir.Model, recipe: Recipe) -> Plan:
+    def of(cls, model: ir.Model, recipe: Recipe, blocks: Mapping[str, BlockStorage] | None = None) -> Plan:
         """Raises CompileError for NaN or infinite weights."""
-        return cls(model=model, recipe=recipe, groups=Groups(model), layers=layers(model))
+        return cls(model=model, recipe=recipe, groups=Groups(model), layers=layers(model), blocks=blocks or {})
+
+    @property
+    def plain(self) -> list[Layer]:
+        """The layers with a scale per output channel."""
+        return [layer for layer in self.layers if layer.weight.name not in self.blocks]
 
     def histograms(self) -> list[str]:
         """The values whose histograms decide."""
@@ -96,14 +103,18 @@ def choose(plan: Plan, seen: Observation, covers: Mapping[str, Range], *, synthe
     while True:
         fresh = replace(plan, groups=Groups(plan.model))
         stored, weights = _store(fresh, histograms, wide, kinds, covers, synthetic)
-        more = {plan.groups.owner(name) for name in overflowing(plan.layers, stored, weights)} - wide
+        more = {plan.groups.owner(name) for name in overflowing(plan.plain, stored, weights)} - wide
         more = {n for n in more if narrow.isdisjoint(plan.groups.members()[n]) and n not in plan.groups.given}
         if not more:
             break
         wide |= _with_gates(plan, wide | more, kinds)
     stored = _coarsen(fresh, stored, {name: np.array(w.scales) for name, w in weights.items()})
-    biases = corrections(free(plan.layers), weights, seen.means) if plan.recipe.bias_correction else {}
-    return Scheme(values=stored, weights=weights, biases=biases, options=plan.recipe.options())
+    biases = (
+        corrections(free(plan.layers), {**weights, **plan.blocks}, seen.means) if plan.recipe.bias_correction else {}
+    )
+    return Scheme(
+        values=stored, weights=weights, biases=biases, blocks=plan.blocks, options=plan.recipe.options()
+    )  # fmt: skip
 
 
 def _store(
@@ -124,8 +135,8 @@ def _store(
     for name in plan.groups.owners():
         values[name] = fixed.get(name) or fit(*ranges[name], "int16" if name in wide else "int8")
     stored = {str(v.name): values[plan.groups.owner(str(v.name))] for v in activations(plan.model)}
-    chosen = choose_weights(free(plan.layers), stored, plan.recipe.weight_method)
-    return stored, {**chosen, **given_weights(plan.layers, stored)}
+    chosen = choose_weights(free(plan.plain), stored, plan.recipe.weight_method)
+    return stored, {**chosen, **given_weights(plan.plain, stored)}
 
 
 def _constants(plan: Plan) -> dict[str, Histogram]:
@@ -146,6 +157,7 @@ def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, i
         return set(groups.owners()) - set(groups.given)
     wide = {groups.owner(name) for pattern in recipe.int16 for name in _matching(plan.model, pattern)}
     members, narrow = groups.members(), _read_narrow(plan.model)
+    wide |= {name for name in _in_blocks(plan) if narrow.isdisjoint(members[name])}
     wide |= between(plan.model, members, narrow) - set(kinds)
     if recipe.int16_below is not None:
         guessed = compounded(plan.model, recipe, kinds) if synthetic else set()
@@ -154,6 +166,24 @@ def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, i
             if (noisy or not guessed.isdisjoint(members[name])) and narrow.isdisjoint(members[name]):
                 wide.add(name)
     return _with_gates(plan, wide, kinds) - set(groups.given)
+
+
+def _in_blocks(plan: Plan) -> set[str]:
+    """The owners of what layers in blocks read: a block keeps what 8 bits for the whole tensor would lose."""
+    found = set()
+    for layer in plan.layers:
+        if layer.weight.name in plan.blocks:
+            source = layer.node.inputs[0]
+            while source is not None and (node := source.producer()) is not None and _leads(node):
+                source = node.inputs[0]
+            assert source is not None, "a layer has an input"
+            found.add(plan.groups.owner(str(source.name)))
+    return found
+
+
+def _leads(node: ir.Node) -> bool:
+    """Whether a node stands between a value and the layers in blocks that read it: a Transform, with its moves."""
+    return is_move(node) or node.op_type == "Transform"
 
 
 def _with_gates(plan: Plan, wide: set[str], kinds: Mapping[str, ir.Node]) -> set[str]:
@@ -248,7 +278,7 @@ def _coarsen(plan: Plan, stored: Mapping[str, Storage], weights: Mapping[str, np
 
 def _products(plan: Plan, weights: Mapping[str, np.ndarray]) -> Iterable[tuple[str, tuple[str | float, ...]]]:
     """(output, factors of its accumulator's scale) of every node that multiplies; names stand for scales."""
-    known = {id(layer.node): layer for layer in plan.layers}
+    known = {id(layer.node): layer for layer in plan.plain}
     for node in plan.model.graph:
         output = str(node.outputs[0].name)
         layer = known.get(id(node))

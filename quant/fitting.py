@@ -10,6 +10,7 @@ import onnx_ir as ir
 from edgegate.errors import CompileError, Problem
 from edgegate.quant.scheme import Scheme
 from edgegate.quant.sharing import activations
+from edgegate.quant.sites import impossible
 from edgegate.quant.weights import Layer, layers
 
 LISTED = 12
@@ -24,7 +25,9 @@ def check_fit(model: ir.Model, scheme: Scheme) -> None:
             entry whose axis or number of channels is not the model's.
     """
     found = layers(model)
-    problems = [*_missing(model, scheme, found), *_unknown(model, scheme), *_misfits(scheme, found)]
+    problems = [
+        *_missing(model, scheme, found), *_unknown(model, scheme), *_misfits(scheme, found), *_unfit(scheme, found),
+    ]  # fmt: skip
     if problems:
         raise CompileError.of(problems)
 
@@ -36,7 +39,8 @@ def _stored(found: list[Layer]) -> list[Layer]:
 
 def _missing(model: ir.Model, scheme: Scheme, found: list[Layer]) -> Iterator[Problem]:
     values = dict.fromkeys(str(v.name) for v in activations(model) if v.name not in scheme.values)
-    weights = dict.fromkeys(str(a.weight.name) for a in _stored(found) if str(a.weight.name) not in scheme.weights)
+    stored = {*scheme.weights, *scheme.blocks}
+    weights = dict.fromkeys(str(a.weight.name) for a in _stored(found) if str(a.weight.name) not in stored)
     if values or weights:
         parts = [f"{kind} {_listed(names)}" for kind, names in (("values", values), ("weights", weights)) if names]
         what = f"does not say how to store {' and '.join(parts)}"
@@ -47,7 +51,7 @@ def _unknown(model: ir.Model, scheme: Scheme) -> Iterator[Problem]:
     """Names of the scheme that the model lacks: a slip of whoever edited it would have no effect otherwise."""
     known = {str(v.name) for v in model.graph.inputs} | set(model.graph.initializers)
     known |= {str(v.name) for node in model.graph for v in node.outputs}
-    lost = [n for part in (scheme.values, scheme.weights, scheme.biases) for n in part if n not in known]
+    lost = [n for part in (scheme.values, scheme.weights, scheme.biases, scheme.blocks) for n in part if n not in known]
     if lost:
         near = get_close_matches(lost[0], sorted(known), n=1)
         hint = f"{lost[0]} may mean {near[0]}" if near else "take them out"
@@ -66,6 +70,14 @@ def _misfits(scheme: Scheme, found: list[Layer]) -> Iterator[Problem]:
         if bias in scheme.biases and count != channels:
             what = f"has {count} corrections for {bias}, which belongs to {channels} channels"
             yield Problem(where="the scheme", what=what, fix="give one per channel, or leave the entry out")
+
+
+def _unfit(scheme: Scheme, found: list[Layer]) -> Iterator[Problem]:
+    for layer in found:
+        storage = scheme.blocks.get(str(layer.weight.name))
+        if storage is not None and (reason := impossible(layer)):
+            what = f"stores {layer.weight.name} in {storage.weights}, but {reason}"
+            yield Problem(where="the scheme", what=what, fix="give it an entry in weights instead")
 
 
 def _listed(names: Collection[str]) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
+from edgegate.quant.layer_formats import layer_format
 from edgegate.quant.scheme import Option
 
 METHODS = ("minmax", "percentile", "mse")
 WEIGHT_METHODS = ("absmax", "mse")
+TRANSFORMS = ("auto", "none", "hadamard", "wush-diag", "wush")
+ROUNDINGS = ("nearest", "gptq")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,17 @@ class Recipe:
         bias_correction: Whether biases make up for the mean shift that rounding the weights causes.
         input_range: Least and greatest value of the model's inputs, if known. Without calibration data the
             inputs are drawn from it (uniform), or from N(0, 1).
+        formats: What the layers are stored in: names of formats (:mod:`edgegate.quant.formats`), or "int8" for a
+            scale per output channel and activations with static scales. "W:A" gives weights and activations
+            formats of their own, "W:none" leaves the activations alone; names of
+            :data:`edgegate.quant.layer_formats.PAIRS` stand for such.
+            "PATTERN=FORMAT" (fnmatch, of a layer, its weight or its output) is for the layers that match; the
+            last that matches counts.
+        transform: What may stand before the layers in blocks: "none", "hadamard", "wush-diag", "wush", or
+            "auto": for each the one with the least loss on held-out data, none where none helps.
+        transform_bits: Bits of an integer transform's entries, 4 to 8; 0: powers of two, signed.
+        transform_budget: An on-line transform costs at most this many times its readers' multiplications.
+        rounding: Of weights in blocks: "nearest", or "gptq" (needs calibration data).
         samples: Number of synthetic inputs without calibration data.
         seed: Of the synthetic inputs.
 
@@ -45,6 +59,11 @@ class Recipe:
     weight_method: str = "mse"
     bias_correction: bool = True
     input_range: tuple[float, float] | None = None
+    formats: tuple[str, ...] = ("int8",)
+    transform: str = "auto"
+    transform_bits: int = 6
+    transform_budget: float = 0.5
+    rounding: str = "nearest"
     samples: int = 64
     seed: int = 0
 
@@ -52,6 +71,7 @@ class Recipe:
         _one_of("method", self.method, METHODS)
         _one_of("weight_method", self.weight_method, WEIGHT_METHODS)
         _one_of("activation_bits", self.activation_bits, (8, 16))
+        self._check_blocks()
         if not 50 < self.percentile <= 100:
             raise ValueError(f"percentile must lie in (50, 100], got {self.percentile}")
         if isinstance(self.int16, str) or not all(isinstance(p, str) and p for p in self.int16):
@@ -66,6 +86,17 @@ class Recipe:
             raise ValueError(f"samples must lie in [2, 100000], got {self.samples}")
         if not 0 <= self.seed < 1 << 63:
             raise ValueError(f"seed must lie in [0, 2**63), got {self.seed}")
+
+    def _check_blocks(self) -> None:
+        _one_of("transform", self.transform, TRANSFORMS)
+        _one_of("transform_bits", self.transform_bits, (0, 4, 5, 6, 7, 8))
+        _one_of("rounding", self.rounding, ROUNDINGS)
+        if not 0 <= self.transform_budget <= 1000:
+            raise ValueError(f"transform_budget must lie in [0, 1000], got {self.transform_budget}")
+        if isinstance(self.formats, str) or not self.formats:
+            raise ValueError(f"formats must be a tuple of formats, got {self.formats!r}")
+        for entry in self.formats:
+            layer_format(entry)
 
     def options(self) -> dict[str, Option]:
         """What a Scheme records of it."""

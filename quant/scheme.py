@@ -7,7 +7,11 @@ Its JSON is canonical (same scheme, same bytes) and meant to be read and edited 
      "weights": {"w": {"bits": 8, "axis": 0, "scales": [0.01, 0.02]}},
      "biases": {"b": [0.001, -0.002]},
      "blocks": {"v": {"weights": "bfp12", "activations": "bfp16"}},
+     "transforms": {},
      "options": {"method": "mse"}}
+
+A scheme with ``transforms`` is one of the model before they are applied
+(:func:`edgegate.quant.apply.apply_transforms`).
 """
 
 from __future__ import annotations
@@ -15,14 +19,21 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeAlias
 
 from edgegate.quant.storage import BlockStorage, Storage, WeightStorage
+from edgegate.quant.transform_storage import TransformStorage
 
 SCHEMA = 2
 """Version of the JSON form."""
 Option: TypeAlias = "str | int | float | bool | list[str] | list[float] | None"
+
+
+PARTS = (
+    ("values", Storage), ("weights", WeightStorage), ("blocks", BlockStorage), ("transforms", TransformStorage),
+)  # fmt: skip
+"""The attributes that map names to how something is stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +45,7 @@ class Scheme:
         weights: By name of the weight initializer.
         biases: By name of the bias initializer: corrections, added to the float bias before it is rounded.
         blocks: By name of the weight initializer: what is stored in blocks, and not in ``weights``.
+        transforms: What stands before the layers in blocks, by a name of its own.
         options: Where the scheme came from: the recipe and the calibration. Nothing reads it but people.
 
     Raises:
@@ -44,10 +56,11 @@ class Scheme:
     weights: Mapping[str, WeightStorage] = field(default_factory=dict)
     biases: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     blocks: Mapping[str, BlockStorage] = field(default_factory=dict)
+    transforms: Mapping[str, TransformStorage] = field(default_factory=dict)
     options: Mapping[str, Option] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, kind in (("values", Storage), ("weights", WeightStorage), ("blocks", BlockStorage)):
+        for name, kind in PARTS:
             entries = dict(getattr(self, name))
             if not all(isinstance(k, str) and isinstance(v, kind) for k, v in entries.items()):
                 raise ValueError(f"{name} must map names to {kind.__name__}")
@@ -69,6 +82,7 @@ class Scheme:
             "weights": {k: asdict(v) for k, v in self.weights.items()},
             "biases": self.biases,
             "blocks": {k: asdict(v) for k, v in self.blocks.items()},
+            "transforms": {k: asdict(v) for k, v in self.transforms.items()},
             "options": self.options,
         }
         return json.dumps(document, allow_nan=False, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
@@ -82,7 +96,8 @@ class Scheme:
                 infinite number, or an impossible storage; the message names the entry.
         """
         document = _parse(text)
-        _expect_keys("the scheme", document, ("schema", "values", "weights", "biases", "blocks", "options"))
+        keys = ("schema", "values", "weights", "biases", "blocks", "transforms", "options")
+        _expect_keys("the scheme", document, keys)
         if document["schema"] != SCHEMA or isinstance(document["schema"], bool):
             raise ValueError(f"schema {document['schema']!r} is not {SCHEMA}: written by another version")
         return cls(
@@ -90,6 +105,7 @@ class Scheme:
             weights=_entries(document, "weights", _weight_storage),
             biases=_entries(document, "biases", lambda entry: tuple(map(_number, _list(entry)))),
             blocks=_entries(document, "blocks", _block_storage),
+            transforms=_entries(document, "transforms", _transform_storage),
             options=_entries(document, "options", _check_option),
         )
 
@@ -151,6 +167,12 @@ def _block_storage(entry: Any) -> BlockStorage:
     if not isinstance(weights, str) or not (activations is None or isinstance(activations, str)):
         raise ValueError(f"a format must be a name, got {weights!r:.60} and {activations!r:.60}")
     return BlockStorage(weights=weights, activations=activations)
+
+
+def _transform_storage(entry: Any) -> TransformStorage:
+    _expect_keys("a transform", entry, tuple(field.name for field in fields(TransformStorage)))
+    lists = {name: tuple(_list(entry[name])) for name in ("readers", "diagonal", "matrices")}
+    return TransformStorage(**{**entry, **lists, "diagonal": tuple(map(_number, lists["diagonal"]))})
 
 
 def _list(entry: Any) -> list[Any]:

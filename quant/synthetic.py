@@ -22,7 +22,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.errors import CompileError
-from edgegate.graph import Array, attribute, shape, where
+from edgegate.graph import Array, array, attribute, shape, where
 from edgegate.quant.execute import Program
 from edgegate.quant.recipe import Recipe
 from edgegate.quant.scalar_ops import erf
@@ -91,8 +91,10 @@ def samples(model: ir.Model, recipe: Recipe) -> list[dict[str, Array]]:
     Values are N(0, 1), or uniform over ``recipe.input_range``. Images have the 1/f spectrum of natural
     ones: white noise would average out in the first pooling, and every sample would look the same.
 
+    Integers are indices, uniform over what they index.
+
     Raises:
-        CompileError: An input is not float.
+        CompileError: An input is neither float nor an index of a constant.
     """
     rng = np.random.default_rng(recipe.seed)
     made = []
@@ -102,6 +104,8 @@ def samples(model: ir.Model, recipe: Recipe) -> list[dict[str, Array]]:
 
 
 def _sample(rng: np.random.Generator, value: ir.Value, bounds: tuple[float, float] | None) -> Array:
+    if value.dtype in (ir.DataType.INT64, ir.DataType.INT32) and (sizes := _indexed(value)):
+        return rng.integers(0, min(sizes), shape(value)).astype(value.dtype.numpy())
     if value.dtype != ir.DataType.FLOAT:
         what = f"is {value.dtype}, a program takes float32 alone"
         raise CompileError(f"input {value.name}", what, "let the model take float32")
@@ -112,6 +116,18 @@ def _sample(rng: np.random.Generator, value: ir.Value, bounds: tuple[float, floa
         low, high = bounds
         noise = low + (high - low) * (0.5 + 0.5 * erf(noise / math.sqrt(2)))
     return noise.astype(np.float32)
+
+
+def _indexed(value: ir.Value) -> list[int]:
+    """Lengths of the axes of constants that ``value`` picks from, Casts looked through."""
+    sizes = []
+    for node, index in value.uses():
+        data = array(node.inputs[0])
+        if node.op_type == "Gather" and index == 1 and data is not None:
+            sizes.append(data.shape[int(attribute(node, "axis", 0))])
+        elif node.op_type in ("Cast", "Reshape") and index == 0:
+            sizes += _indexed(node.outputs[0])
+    return sizes
 
 
 def _pyramid(rng: np.random.Generator, dims: tuple[int, ...]) -> Array:

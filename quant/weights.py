@@ -57,14 +57,15 @@ class Layer:
 
 def layers(model: ir.Model) -> list[Layer]:
     """Every layer, in graph order. CompileError listing all layers with NaN or infinite weights."""
-    found = [layer for node in model.graph if (layer := _layer(node)) is not None]
+    found = [layer for node in model.graph if (layer := layer_of(node)) is not None]
     problems = [problem for layer in found for problem in _unsound(layer)]
     if problems:
         raise CompileError.of(problems)
     return found
 
 
-def _layer(node: ir.Node) -> Layer | None:
+def layer_of(node: ir.Node) -> Layer | None:
+    """The node as a layer, or None if it multiplies by no constant weights."""
     kind = (node.domain, node.op_type)
     if kind not in {("", "Conv"), (DOMAIN, "Linear"), (DOMAIN, "Affine"), ("", "MatMul")}:
         return None

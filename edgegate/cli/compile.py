@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgegate.cli import model as arguments
 from edgegate.cli.output import Debug, Json, document, note, progress, writable
+
+if TYPE_CHECKING:
+    from edgegate.artifact import Artifact
 
 
 def compile(
@@ -22,6 +25,10 @@ def compile(
     input_range: arguments.Range = None,
     scheme: arguments.SchemePath = None,
     int16: arguments.Int16 = None,
+    format: arguments.Format = None,
+    transform: arguments.Transform = "auto",
+    transform_bits: arguments.TransformBits = 6,
+    rounding: arguments.Rounding = "nearest",
     model: arguments.Factory = None,
     shape: arguments.Shape = None,
     batch: arguments.Batch = 1,
@@ -40,12 +47,18 @@ def compile(
     options = arguments.options(
         target=target, mcpu=mcpu, triple=triple, threads=threads, model=model, shape=shape, batch=batch,
         calib=calib, calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16,
+        format=format, transform=transform, transform_bits=transform_bits, rounding=rounding,
     )  # fmt: skip
     with extra_needed(), progress(f"compiling {source} for {target}"):
         from edgegate.compiler import compile_model
 
         artifact = compile_model(source, options.example(), options)
     artifact.save(path)
+    _tell(artifact, path, target, json)
+
+
+def _tell(artifact: Artifact, path: str, target: str, json: bool) -> None:
+    """What was made, for programs and for people."""
     if json:
         document("compile", output=path, manifest=artifact.manifest.document())
     if proved := artifact.manifest.proof.get("summary"):

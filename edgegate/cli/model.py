@@ -37,12 +37,29 @@ SchemePath = Annotated[
 Int16 = Annotated[
     list[str] | None, typer.Option("--int16", metavar="PATTERN", help="Store these values in 16 bits; repeatable.")
 ]
+Format = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format", metavar="[LAYER=]FORMAT",
+        help="Store layers in int8 or in blocks (bfp12, mxfp4, w4a8_bfp, WEIGHTS:ACTIVATIONS); repeatable.",
+    ),
+]  # fmt: skip
+Transform = Annotated[
+    str,
+    typer.Option("--transform", metavar="NAME", help="Before blocks: auto, none, hadamard, wush-diag or wush."),
+]
+TransformBits = Annotated[
+    int, typer.Option("--transform-bits", help="Of a transform's integers, 4 to 8; 0: powers of two.")
+]
+Rounding = Annotated[
+    str, typer.Option("--rounding", metavar="NAME", help="Of weights in blocks: nearest, or gptq (with --calib).")
+]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Samples per call, where the model leaves it open.")]
 
 
 def options(
     *, calib: str, input_range: str | None, scheme: str | None, int16: list[str] | None, shape: list[str] | None,
-    model: str | None, **plain: Any,
+    model: str | None, format: list[str] | None, **plain: Any,
 ) -> CompileOptions:  # fmt: skip
     """The options that the arguments ask for; ``plain`` are those that need no reading.
 
@@ -65,6 +82,7 @@ def options(
         input_range=pair(input_range),
         scheme=scheme_text(scheme),
         int16=tuple(int16 or ()),
+        formats=tuple(format or ("int8",)),
         **plain,
     )
 

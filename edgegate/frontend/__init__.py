@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["load", "save"]
 
 
-def load(source: Source, *, example: Any = None, model: str | None = None, batch: int = 1) -> ir.Model:
+def load(
+    source: Source, *, example: Any = None, model: str | None = None, batch: int = 1, indices: bool = False
+) -> ir.Model:
     """The float ONNX model of ``source``: opset 21, static shapes, every node with its source line.
 
     Every value has a static shape. Every node carries the metadata ``graph.LAYER`` (dotted name of
@@ -41,6 +43,7 @@ def load(source: Source, *, example: Any = None, model: str | None = None, batch
             otherwise it decides the symbolic dimensions.
         model: ``package.module:factory`` that makes the module of a state_dict.
         batch: Size of a symbolic first dimension where there is no example.
+        indices: Whether inputs may be integers, such as tokens: an integer program takes float32 alone.
 
     Raises:
         ValueError: A wrong argument.
@@ -52,15 +55,15 @@ def load(source: Source, *, example: Any = None, model: str | None = None, batch
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got {batch}")
     if not isinstance(source, (str, os.PathLike)):
-        return _from_torch(source, example, batch)
+        return _from_torch(source, example, batch, indices)
     path = os.fspath(source)
     name, data = _files.show(path), _files.read(path)
     kind = _files.kind(data, path)
     if kind is _files.Kind.ONNX:
         from edgegate.frontend import _onnx
 
-        return _finish(_onnx.load(data, path), name, batch, _shapes(example))
-    return _from_torch(_torch_source(data, kind, name, model, example), example, batch)
+        return _finish(_onnx.load(data, path), name, batch, _shapes(example), indices)
+    return _from_torch(_torch_source(data, kind, name, model, example), example, batch, indices)
 
 
 def save(module: torch.nn.Module, example: Any, path: str | os.PathLike[str], *, dynamic_batch: bool = True) -> None:
@@ -104,7 +107,7 @@ def _torch_source(data: bytes, kind: _files.Kind, name: str, model: str | None, 
     return _torch.with_weights(model, weights, name)
 
 
-def _from_torch(source: Any, example: Any, batch: int) -> ir.Model:
+def _from_torch(source: Any, example: Any, batch: int, indices: bool) -> ir.Model:
     from edgegate.frontend import _torch
 
     _torch.require()
@@ -116,7 +119,7 @@ def _from_torch(source: Any, example: Any, batch: int) -> ir.Model:
         source = _torch.program(_quantizers_in_onnx(source, example), _torch.tensors(example))
     if not isinstance(source, torch.export.ExportedProgram):
         raise ValueError(f"a model is a path, a torch module or an exported program, not {type(source).__name__}")
-    return _finish(_torch.to_onnx(source), "torch", batch, _shapes(example))
+    return _finish(_torch.to_onnx(source), "torch", batch, _shapes(example), indices)
 
 
 def _quantizers_in_onnx(module: torch.nn.Module, example: Any) -> torch.nn.Module:
@@ -133,7 +136,7 @@ def _shapes(example: Any) -> list[tuple[int, ...]] | None:
     return [tuple(int(d) for d in i.shape) for i in items]
 
 
-def _finish(model: ir.Model, origin: str, batch: int, example: list[tuple[int, ...]] | None) -> ir.Model:
+def _finish(model: ir.Model, origin: str, batch: int, example: list[tuple[int, ...]] | None, indices: bool) -> ir.Model:
     """Annotate, make static, check, and drop whatever could differ between machines."""
     import onnx_ir as ir
     from onnx_ir.passes import common
@@ -142,7 +145,7 @@ def _finish(model: ir.Model, origin: str, batch: int, example: list[tuple[int, .
 
     _names.annotate(model, origin)
     _static.check_finite(model)  # while weights have the user's names ...
-    _edges.check_inputs(model)
+    _edges.check_inputs(model, indices)
     _static.make_static(model, batch, example)
     _edges.check_values(model)
     _edges.check_outputs(model)

@@ -25,18 +25,19 @@ _QUANTIZED = ("DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInte
 _HANDS_ON = ("Identity", "Dropout")
 
 
-def check_inputs(model: ir.Model) -> None:
-    """There are inputs, and each is a float32 tensor.
+def check_inputs(model: ir.Model, indices: bool = False) -> None:
+    """There are inputs, and each is a float32 tensor, or one of integers if ``indices`` are allowed.
 
     Raises:
         CompileError: Names each input that is not, its type, and what to do.
     """
     if not model.graph.inputs:
         raise CompileError("the model", "has no input, so its outputs are constants", "export it with an input")
+    allowed = (_D.FLOAT, _D.INT64, _D.INT32) if indices else (_D.FLOAT,)
     problems = [
         Problem(where=f"input {v.name}", what=f"is {_name(v.dtype)}, a program takes float32 alone", fix=_fix(v))
         for v in model.graph.inputs
-        if isinstance(v.type, ir.TensorType) and v.dtype != _D.FLOAT
+        if isinstance(v.type, ir.TensorType) and v.dtype not in allowed
     ]
     if problems:
         raise CompileError.of(problems)

@@ -22,9 +22,14 @@ from edgegate.quant.storage import Storage, checked_scale
 
 @dataclass(frozen=True, kw_only=True)
 class Wide(Storage):
-    """int32 with the zero point 0: what a Transform makes for layers that quantize it in blocks. No scheme says it."""
+    """int32 with the zero point 0: what a Transform makes for layers that quantize it in blocks. No scheme says it.
+
+    Attributes:
+        reach: Greatest magnitude.
+    """
 
     dtype: str = "int32"
+    reach: int
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", checked_scale(self.scale))

@@ -10,12 +10,19 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import Array, array, attribute, shape
+from edgegate.passes.to_integer import blocks
 from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored
 from edgegate.passes.to_integer._scaling import integer_bias, rescale
-from edgegate.quant.storage import Storage, half_up
+from edgegate.quant.storage import BlockStorage, Storage, half_up
 
 CHANNELS_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1)}
 """Orders of axes that convolutions want, by rank."""
+
+
+def in_blocks(lowering: Lowering, node: ir.Node) -> BlockStorage | None:
+    """How the scheme stores the layer in blocks; None if it does not."""
+    weight = node.inputs[1]
+    return None if weight is None else lowering.scheme.blocks.get(str(weight.name))
 
 
 def weights_of(lowering: Lowering, node: ir.Node, source: Storage) -> tuple[Array, Array, Array, int]:
@@ -51,6 +58,9 @@ def conv(lowering: Lowering, node: ir.Node) -> None:
     if rank not in CHANNELS_LAST:
         raise NotLowerable(f"Conv over {rank - 2} axes has no integer form", "one or two spatial axes are supported")
     order = CHANNELS_LAST[rank]
+    if (storage := in_blocks(lowering, node)) is not None:
+        acc, x, steps = blocks.conv(lowering, node, storage, order)
+        return finish(lowering, node, acc, x.storage, steps, order)
     x = lowering.stored(node.inputs[0], order)
     weight, scales, bias, bits = weights_of(lowering, node, x.storage)
     group = attribute(node, "group", 1)
@@ -116,6 +126,9 @@ def linear(lowering: Lowering, node: ir.Node) -> None:
     """Lower x @ W + b over the last float axis."""
     dims = shape(node.outputs[0])
     order = tuple(range(len(dims)))
+    if (storage := in_blocks(lowering, node)) is not None:
+        acc, x, steps = blocks.linear(lowering, node, storage)
+        return finish(lowering, node, acc, x.storage, steps, order)
     x = lowering.stored(node.inputs[0], order)
     weight, scales, bias, bits = weights_of(lowering, node, x.storage)
     name = str(node.outputs[0].name)

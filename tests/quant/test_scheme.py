@@ -90,7 +90,7 @@ def test_hostile_texts_are_refused(text: str) -> None:
         Scheme.from_json(text)
 
 
-@pytest.mark.parametrize("missing", ["schema", "values", "weights", "biases", "blocks", "options"])
+@pytest.mark.parametrize("missing", ["schema", "values", "weights", "biases", "blocks", "transforms", "options"])
 def test_missing_parts_are_named(missing: str) -> None:
     document = example()
     del document[missing]
