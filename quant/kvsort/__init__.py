@@ -12,18 +12,29 @@ from edgegate.quant.kvsort.heads import (
     sorted_order,
     spread,
 )
+from edgegate.quant.kvsort.model import drawn, seen
+from edgegate.quant.kvsort.rewrite import apply_ksort, projections
+from edgegate.quant.kvsort.sites import Refusal, Side, Site, attention_sites
 
 __all__ = [
     "Heads",
     "Projections",
+    "Refusal",
+    "Side",
+    "Site",
     "Sorting",
+    "apply_ksort",
+    "attention_sites",
     "choose",
+    "drawn",
     "interleaved",
     "logit_errors",
     "pair_scale",
     "permuted",
+    "projections",
     "rescaled",
     "rotated",
+    "seen",
     "sorted_order",
     "spread",
 ]

@@ -60,7 +60,13 @@ def logit_errors(vectors: Vectors, layout: Heads, q_format: BlockFormat | None, 
 
 
 def choose(
-    fit: Vectors, held_out: Vectors, layout: Heads, q_format: BlockFormat | None, k_format: BlockFormat | None
+    fit: Vectors,
+    held_out: Vectors,
+    layout: Heads,
+    q_format: BlockFormat | None,
+    k_format: BlockFormat | None,
+    *,
+    shared: bool = False,
 ) -> Sorting:
     """The scale and order of each head of keys that lower the error of the logits most.
 
@@ -73,6 +79,7 @@ def choose(
         layout: Of their heads now.
         q_format: How queries are stored; None: not in blocks.
         k_format: How keys are stored.
+        shared: All groups get one order and one scale, if that is better for some and worse for none.
 
     Raises:
         ValueError: The vectors do not fit the layout, or are not finite.
@@ -80,13 +87,13 @@ def choose(
     _check(fit, layout)
     _check(held_out, layout)
     before = logit_errors(held_out, layout, q_format, k_format)
-    kept = _best(fit, held_out, layout, (q_format, k_format), before)
+    formats = (q_format, k_format)
+    kept = _best(fit, held_out, layout, formats, before, shared)
     if layout.rotary != "half":
         return kept
     order = interleaved(layout)
-    beside = _best(
-        _taken(fit, order), _taken(held_out, order), replace(layout, rotary="interleaved"), (q_format, k_format), before
-    )
+    turned = replace(layout, rotary="interleaved")
+    beside = _best(_taken(fit, order), _taken(held_out, order), turned, formats, before, shared)
     pays = all(ratio <= 1 for ratio in beside.ratios) and sum(beside.ratios * before) < GAIN * sum(kept.ratios * before)
     return replace(beside, order=order[beside.order]) if pays else kept
 
@@ -97,17 +104,21 @@ def _best(
     layout: Heads,
     formats: tuple[BlockFormat | None, BlockFormat | None],
     before: Array,
+    shared: bool,
 ) -> Sorting:
     """The best for each group in this layout."""
-    candidates = list(_candidates(fit, layout))
-    errors = np.array(
+    candidates = list(_candidates(fit, layout, shared))
+    found = errors = np.array(
         [logit_errors(_changed(held_out, layout, order, scale), layout, *formats) for _, order, scale in candidates]
     )
     pays = errors < GAIN * np.where(before > 0, before, errors[0])
+    if shared:
+        pays[:] = (errors <= before).all(axis=1, keepdims=True) & pays.any(axis=1, keepdims=True)
+        errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
     pays[0] = True
     chosen = np.where(pays, errors, np.inf).argmin(axis=0)
     groups = np.arange(layout.kv_heads)
-    ratio = np.divide(errors[chosen, groups], before, out=np.ones_like(before), where=before > 0)
+    ratio = np.divide(found[chosen, groups], before, out=np.ones_like(before), where=before > 0)
     return Sorting(
         layout=layout,
         order=np.stack([candidates[c][1][g] for g, c in enumerate(chosen)]),
@@ -117,9 +128,11 @@ def _best(
     )
 
 
-def _candidates(fit: Vectors, layout: Heads) -> Iterator[tuple[str, Array, Array]]:
+def _candidates(fit: Vectors, layout: Heads, shared: bool) -> Iterator[tuple[str, Array, Array]]:
     """Kind, order [kv_heads, size], scale [kv_heads, size] in that order; the first does nothing."""
     q, k = ((part.astype(np.float64) ** 2).mean(axis=0) for part in fit)
+    if shared:
+        q, k = (np.broadcast_to(part.mean(axis=0), part.shape) for part in (q, k))
     stay = np.broadcast_to(np.arange(layout.size), k.shape)
     scale, ones = pair_scale(q, k, layout), np.ones(k.shape)
     yield "none", stay, ones
