@@ -57,6 +57,11 @@ class Element:
         """Significant bits of the greatest significands: ``digits``, or those of ``high``."""
         return self.digits or self.high.bit_length()
 
+    @property
+    def dtype(self) -> type[np.int32 | np.int64]:
+        """What significands are kept in: int32, and int64 for E5M2, whose greatest takes 33 bits with its sign."""
+        return np.int64 if self.high > np.iinfo(np.int32).max else np.int32
+
     @cached_property
     def table(self) -> Array:
         """int64 [2**bits]: the significand that each code stands for, out of range where it is reserved."""
@@ -82,13 +87,13 @@ class Element:
         """``ratio`` (float64, in steps) on the element's grid, without its ends: float64, maybe beyond ``high``.
 
         Args:
-            ratio: Exact, or made by :func:`edgegate.quant.formats._round.quotient`.
+            ratio: Any shape.
             to_whole: A rounding of float64 to whole numbers, as in ``_round.ROUNDINGS``.
         """
         if not self.digits:
             return to_whole(ratio)
         # The grid's step at ratio: 2**(exponent - (digits - 1)), and 1 among the subnormals.
-        exponents = (np.ascontiguousarray(ratio).view(np.int64) >> 52) & 0x7FF
+        exponents = np.asarray((np.asarray(ratio).view(np.int64) >> 52) & 0x7FF)
         exponents -= 1023 + self.digits - 1
         np.maximum(exponents, 0, out=exponents)
         exponents <<= 52

@@ -92,8 +92,7 @@ class BlockFormat:
         length, blocks = rows.shape[-1], -(-rows.shape[-1] // self.block)
         tensor = self._tensor_scale(rows)
         units = self._units(unit, x.shape[:-1], tensor)
-        wide = np.int64 if self.element.high > np.iinfo(np.int32).max else np.int32
-        significands = np.empty((len(rows), blocks, self.block), wide)
+        significands = np.empty((len(rows), blocks, self.block), self.element.dtype)
         scales = np.empty((len(rows), blocks))
         for at, values in _chunks(rows, self.block):
             least = None if units is None else units[at[0], None]
@@ -181,9 +180,8 @@ class BlockFormat:
             return self.element.round(ratio, ROUNDINGS[self.rounding])
 
     def _whole(self, rounded: Array) -> Array:
-        wide = np.int64 if self.element.high > np.iinfo(np.int32).max else np.int32
         np.clip(rounded, self.element.low, self.element.high, out=rounded)
-        return np.asarray(rounded.astype(wide))
+        return np.asarray(rounded.astype(self.element.dtype))
 
     def _tensor_scale(self, rows: Array) -> float:
         if not isinstance(self.scale, FloatScale) or not self.scale.tensor:

@@ -52,8 +52,7 @@ def unpack(element: Element, scale: PowerOfTwo | FloatScale, block: int, data: b
     tensor = _tensor_scale(data[:header]) if header else 1.0
     rows = np.frombuffer(data, np.uint8, offset=header).reshape(-1, width)
     codes = np.ascontiguousarray(rows[:, : scale.bits // 8]).view(f"<u{scale.bits // 8}").reshape(-1)
-    wide = np.int64 if element.high > np.iinfo(np.int32).max else np.int32
-    significands = np.empty((len(rows), block), wide)
+    significands = np.empty((len(rows), block), element.dtype)
     for at in range(0, len(rows), ROWS):
         elements = _to_codes(rows[at : at + ROWS, scale.bits // 8 :], element.bits, block)
         significands[at : at + ROWS] = element.decode(elements)

@@ -152,6 +152,7 @@ def test_significands_of_given_scales():
     x = np.array([[0.24, 0.26, 9.0, -9.0], [1.0, 1.6, 5.0, -3.5]])
     got = FORMATS["mxfp4"].significands(x, np.array([[0.5], [1.0]]))
     assert got.tolist() == [[0, 1, 12, -12], [1, 2, 4, -4]]
+    assert FORMATS["mxfp4"].significands(np.array(1.0), np.array(0.5)).shape == ()
     with np.errstate(all="raise"):
         assert FORMATS["int4_g32"].significands(np.array([1e300]), np.array(1e-300)).tolist() == [7]
 

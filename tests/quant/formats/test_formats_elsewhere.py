@@ -6,7 +6,7 @@ What was found, with brevitas 0.13.4 and torchao 0.18.0:
 |----------------------------|------------------------------------------------------|----------------------------------|
 | brevitas, float MX         | floor(log2(x)) in float32: just below a power of two | the exponent's bits: never       |
 |                            | the scale is twice too large                         |                                  |
-| brevitas, float MX         | blocks that stay below 1e-10 (2**-33) become 0      | scales go down to 2**-127        |
+| brevitas, float MX         | blocks that stay below 1e-10 (2**-33) become 0       | scales go down to 2**-127        |
 | brevitas, MXInt8Weight     | a step of X * 2**-7 in [-128, 127]: what is above    | X * 2**-6, the implicit scale of |
 |                            | the power of two is cut off, up to half of it        | OCP MX, in +-127                 |
 | torchao, scale code 0      | it divides by 2**-126, but stores 2**-127            | divides by what is stored        |
