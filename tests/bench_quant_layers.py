@@ -12,7 +12,7 @@ import numpy as np
 from edgegate.graph import Array
 from edgegate.quant.formats import BlockFormat, format_named
 from edgegate.quant.moments import Moments, MomentsSum, gamma_moments, weight_moments
-from edgegate.quant.transforms import Transform, build, rho, rounded
+from edgegate.quant.transforms import Transform, build, rho, rounded, tuned
 from edgegate.quant.transforms.closed_form import regular
 from edgegate.quant.transforms.gptq import gptq
 from tests.bench_quant_data import CHANNELS, KINDS, Sample
@@ -59,13 +59,15 @@ def moments(kind: str, seed: int, block: int) -> tuple[Moments, Moments]:
     return sums.result(), weight_moments([layer.weights], block)
 
 
-def made(name: str, kind: str, seed: int, block: int) -> Transform:
-    """A transform by the benchmark's name for it: a kind, "gamma_diag", or WUSH rounded as "wush 6" or "wush pow2".
+def made(name: str, kind: str, seed: int, form: BlockFormat) -> Transform:
+    """A transform by the benchmark's name for it: a kind, "gamma_diag", "wush tuned" (gains chosen for the format), or
+    WUSH rounded: "wush 6", "wush pow2".
 
     "hadamard" is the orthogonal matrix of the paper, d^(-1/2) times the one of +1 and -1: a factor that is no power
     of two shifts where a block's greatest magnitude lies between two powers of two, which alone is worth 20 % of loss
     either way where scales are powers of two; it is no property of the transform.
     """
+    block = form.block
     m_x, m_w = moments(kind, seed, block)
     if name == "gamma_diag":
         gamma = sample(kind, seed).gamma
@@ -79,6 +81,8 @@ def made(name: str, kind: str, seed: int, block: int) -> Transform:
         return replace(found, matrices=matrices, weights_side=turned, diagonal=matrices[:, 0], bits=None)
     if not bits:
         return found
+    if bits == "tuned":
+        return tuned(found, m_x, [sample(kind, seed).weights], form)
     whole = rounded(found, "pow2" if bits == "pow2" else int(bits))
     assert whole is not None, "the rounded transform is singular"
     return whole
@@ -102,7 +106,7 @@ def relative(x: Array, weights: Array, found: Array) -> float:
 def loss(name: str, kind: str, seed: int, form_name: str) -> float:
     """The relative squared error of a layer on held-out input, weights and input both quantized."""
     form, layer = format_named(form_name), sample(kind, seed)
-    transform = made(name, kind, seed, form.block)
+    transform = made(name, kind, seed, form)
     inputs = stored(form, transform.apply_x(layer.held_out))
     weights = stored(form, np.ascontiguousarray(transform.apply_w(layer.weights).T)).T
     return relative(layer.held_out, layer.weights, inputs @ weights)
@@ -164,7 +168,7 @@ def identity_figures(seeds: Sequence[int]) -> Iterator[Figure]:
             t @ regular(m, 1e-2) @ t.transpose(0, 2, 1) for t, m in ((found.matrices, m_x), (found.weights_side, m_w))
         )
         equal = max(equal, float(np.abs(left - right).max() / np.abs(left).max()))
-        layer, whole = sample(kind, seeds[0]), made("wush 6", kind, seeds[0], 32)
+        layer, whole = sample(kind, seeds[0]), made("wush 6", kind, seeds[0], format_named("bfp12"))
         result = whole.apply_x(layer.held_out) @ whole.apply_w(layer.weights)
         same = max(same, relative(layer.held_out, layer.weights, result) ** 0.5)
     for name, value in (
@@ -179,7 +183,7 @@ def gptq_loss(kind: Any, seed: int, form_name: str, rtn: bool) -> float:
     """Weights by GPTQ or by rounding, input quantized: the loss on held-out LLM-like input."""
     form, layer = format_named(form_name), sample("llm", seed)
     if rtn:
-        transform = made(kind, "llm", seed, form.block)
+        transform = made(kind, "llm", seed, form)
         weights = stored(form, np.ascontiguousarray(transform.apply_w(layer.weights).T)).T
     else:
         hessian = moments("llm", seed, CHANNELS)[0].blocks[0]

@@ -23,7 +23,7 @@ def test_a_built_order_times_two_is_built():
     assert {1 << k for k in range(13)} <= set(orders(LARGEST))
 
 
-@pytest.mark.parametrize("order", [*ORDERS, 344, 512, 728, 1024])
+@pytest.mark.parametrize("order", [*ORDERS, 344, 512, 728])
 def test_rows_are_orthogonal_exactly(order):
     matrix = hadamard(order)
     assert matrix.dtype == np.int64 and set(np.unique(matrix)) <= {-1, 1}
@@ -88,8 +88,8 @@ def test_other_fields_are_refused(q):
         jacobsthal(q)
 
 
-@given(st.integers(2, 3000))
-@settings(max_examples=200, deadline=None)
+@given(st.integers(2, 1000))
+@settings(max_examples=100, deadline=None)
 def test_prime_powers(q):
     found = prime_power(q)
     divisors = [n for n in range(2, q + 1) if q % n == 0 and all(n % m for m in range(2, n))]
