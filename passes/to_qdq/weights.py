@@ -69,7 +69,7 @@ def dequantized(build: Build, data: Array, axis: int, form: BlockFormat, *, nati
     model, names = build.names.model, build.names
     held = constant(model, names.unique(f"{name}.codes"), codes)
     # ONNX Runtime puts MatMulNBits in the place of a MatMul behind axis 0, which rounds the other operand to 8 bits
-    # (session.qdq_matmulnbits_accuracy_level is 4 by default). It knows an axis that counts from the end not.
+    # (session.qdq_matmulnbits_accuracy_level is 4 by default). An axis counted from the end it does not recognise.
     attributes: dict[str, Any] = {"axis": axis - data.ndim, "block_size": form.block}
     if native:
         attributes["output_dtype"] = FLOAT.value
