@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -13,11 +15,22 @@ from torch import nn
 from edgegate import frontend, stages
 from edgegate.graph import array, constant
 from edgegate.passes import FLOAT, run
+from tests.quant.folds.blocks import drawn
 
 
 def loaded(module: nn.Module, *dims: int) -> ir.Model:
     """The module's normalised graph, in float64 from end to end."""
     return doubled(normalised(module, *dims))
+
+
+def net(kind, dims: tuple[int, ...], *given, **options) -> ir.Model:
+    """``loaded`` for a module with drawn parameters; exported once."""
+    return ir.from_proto(onnx.ModelProto.FromString(_exported(kind, dims, given, tuple(options.items()))))
+
+
+@functools.cache
+def _exported(kind, dims, given, options) -> bytes:
+    return ir.to_proto(loaded(drawn(kind(*given, **dict(options))), *dims)).SerializeToString()
 
 
 def normalised(module: nn.Module, *dims: int) -> ir.Model:

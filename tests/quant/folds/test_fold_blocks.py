@@ -7,8 +7,8 @@ from torch import nn
 
 from edgegate.graph import array, constant
 from edgegate.quant.folds import fold_blocks, tied_blocks
-from tests.quant.folds.blocks import Attention, Block, SwiGLU, drawn
-from tests.quant.folds.nets64 import layers, loaded, outputs, same
+from tests.quant.folds.blocks import Attention, Block, SwiGLU
+from tests.quant.folds.nets64 import layers, net, outputs, same
 
 
 def matrices(count, size, seed=2):
@@ -62,16 +62,16 @@ def refused(model, name, size, axis=-1):
     ],
 )
 def test_blocks_before_the_output_projection_go_into_the_values(options, size, groups):
-    check(loaded(drawn(Attention(**options)), 2, 5, 16), "o", size, groups)
+    check(net(Attention, (2, 5, 16), **options), "o", size, groups)
 
 
 @pytest.mark.parametrize("options", [{"kv": 4}, {}])
 def test_blocks_longer_than_a_head_are_refused(options):
-    refused(loaded(drawn(Attention(**options)), 2, 5, 16), "o", 16)
+    refused(net(Attention, (2, 5, 16), **options), "o", 16)
 
 
 def test_norms_gates_and_activations_stop_blocks():
-    model = loaded(drawn(Block()), 2, 5, 16)
+    model = net(Block, (2, 5, 16))
     refused(model, "down", 4)
     refused(model, "o", 16)
     query = layers(model, "q", "k", "v")
@@ -90,16 +90,16 @@ class Convs(nn.Module):
 
 @pytest.mark.parametrize("groups", [1, 2])
 def test_blocks_of_convolutions_with_folded_norms(groups):
-    check(loaded(drawn(Convs(groups)), 1, 4, 6, 6), "last", 4, [[0], [1]], axis=1)
+    check(net(Convs, (1, 4, 6, 6), groups), "last", 4, [[0], [1]], axis=1)
 
 
 def test_a_block_over_two_groups_of_a_convolution():
-    refused(loaded(drawn(Convs(2)), 1, 4, 6, 6), "last", 8, axis=1)
+    refused(net(Convs, (1, 4, 6, 6), 2), "last", 8, axis=1)
 
 
 @pytest.mark.parametrize("activation", [F.relu, torch.sigmoid, F.silu, lambda x: F.leaky_relu(x, 0.5)])
 def test_a_function_stops_blocks(activation):
-    refused(loaded(drawn(Convs(1, activation)), 1, 4, 6, 6), "last", 4, axis=1)
+    refused(net(Convs, (1, 4, 6, 6), 1, activation), "last", 4, axis=1)
 
 
 class Moved(nn.Module):
@@ -114,25 +114,25 @@ class Moved(nn.Module):
 
 
 def test_moved_blocks():
-    check(loaded(drawn(Moved(lambda x: x.flip(-1).roll(1, 1))), 2, 4, 8), "two", 4, [[0], [1]])
-    check(loaded(drawn(Moved(lambda x: -x.view(2, 4, 2, 4).transpose(2, 3).flatten(2))), 2, 4, 8), "two", 8, [[0]])
+    check(net(Moved, (2, 4, 8), lambda x: x.flip(-1).roll(1, 1)), "two", 4, [[0], [1]])
+    check(net(Moved, (2, 4, 8), lambda x: -x.view(2, 4, 2, 4).transpose(2, 3).flatten(2)), "two", 8, [[0]])
 
 
 def test_a_block_whose_halves_come_from_two_places():
     def how(x):  # the second half of each token goes to the next one
         return torch.cat((x[..., :4], x[..., 4:].roll(1, 1)), -1)
 
-    refused(loaded(drawn(Moved(how)), 2, 4, 8), "two", 8)
-    check(loaded(drawn(Moved(how)), 2, 4, 8), "two", 4, [[0], [1]])
+    refused(net(Moved, (2, 4, 8), how), "two", 8)
+    check(net(Moved, (2, 4, 8), how), "two", 4, [[0], [1]])
 
 
 def test_channels_that_are_places():
-    refused(loaded(drawn(Moved(lambda x: x.transpose(1, 2))), 2, 8, 8), "two", 8)
+    refused(net(Moved, (2, 8, 8), lambda x: x.transpose(1, 2)), "two", 8)
 
 
 @pytest.mark.parametrize("bad", [np.eye(24)[None, :, :4], np.ones((3, 4, 4)), np.full((6, 4, 4), np.nan), np.eye(4)])
 def test_matrices_that_are_none(bad):
-    model = loaded(drawn(SwiGLU()), 2, 5, 16)
+    model = net(SwiGLU, (2, 5, 16))
     (down,) = layers(model, "down")
     with pytest.raises(ValueError, match="24 channels"):
         fold_blocks(model, down.inputs[0], bad, -1)

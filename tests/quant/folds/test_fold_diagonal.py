@@ -11,7 +11,7 @@ from edgegate.graph import array
 from edgegate.passes.to_affine import NORM
 from edgegate.quant.folds import fold_diagonal, tied
 from tests.quant.folds.blocks import Attention, Block, SwiGLU, drawn
-from tests.quant.folds.nets64 import divide, layers, loaded, normalised, outputs, same
+from tests.quant.folds.nets64 import divide, layers, loaded, net, normalised, outputs, same
 
 
 def positive(size, seed=1):
@@ -49,18 +49,18 @@ def refused(model, readers, axis=-1, scale=None):
 
 @pytest.mark.parametrize("norm", [nn.RMSNorm, nn.LayerNorm])
 def test_a_norms_gain_is_scaled_for_all_its_readers(norm):
-    model = loaded(drawn(Block(norm)), 2, 5, 16)
+    model = net(Block, (2, 5, 16), norm)
     check(model, layers(model, "q", "k", "v"), groups=[[i] for i in range(16)])
     check(model, layers(model, "gate", "up"), groups=[[i] for i in range(16)])
 
 
 def test_a_reader_that_nobody_divides_stops_it():
-    model = loaded(drawn(Block()), 2, 5, 16)
+    model = net(Block, (2, 5, 16))
     refused(model, layers(model, "q", "k"))
 
 
 def test_only_the_value_of_a_gate_is_scaled():
-    model = loaded(drawn(SwiGLU()), 2, 5, 16)
+    model = net(SwiGLU, (2, 5, 16))
     gate = array(layers(model, "gate")[0].inputs[1]).copy()
     check(model, layers(model, "down"), groups=[[i] for i in range(24)])
     assert np.array_equal(array(layers(model, "gate")[0].inputs[1]), gate)
@@ -75,21 +75,21 @@ def test_a_value_that_is_an_activation_stops_it():
         def forward(self, x):
             return self.down(torch.tanh(self.a(x)) * torch.sigmoid(self.b(x)))
 
-    model = loaded(drawn(Both()), 3, 8)
+    model = net(Both, (3, 8))
     refused(model, layers(model, "down"))
     assert tied(model, layers(model, "down")[0].inputs[0], -1) is None
 
 
 @pytest.mark.parametrize("options", [{}, {"fused": True}, {"kv": 4}, {"kv": 1, "sdpa": True}])
 def test_values_are_scaled_before_the_output_projection(options):
-    model = loaded(drawn(Attention(**options)), 2, 5, 16)
+    model = net(Attention, (2, 5, 16), **options)
     kv = options.get("kv", 2)
     groups = [[(g * 4 // kv + i) * 8 + c for i in range(4 // kv)] for g in range(kv) for c in range(8)]
     check(model, layers(model, "o"), groups=groups)
 
 
 def test_heads_that_share_values_must_agree():
-    model = loaded(drawn(Attention()), 2, 5, 16)
+    model = net(Attention, (2, 5, 16))
     refused(model, layers(model, "o"))
 
 
@@ -109,7 +109,7 @@ class GatedConv(nn.Module):
 
 @pytest.mark.parametrize("chunk", [False, True])
 def test_convolutions_with_norms_and_windows_between(chunk):
-    model = loaded(drawn(GatedConv(chunk=chunk)), 1, 4, 8, 8)
+    model = net(GatedConv, (1, 4, 8, 8), chunk=chunk)
     check(model, layers(model, "next"), axis=1, groups=[[i] for i in range(6)])
 
 
@@ -134,7 +134,7 @@ class Sum(nn.Module):
 
 
 def test_branches_and_moves():
-    model = loaded(drawn(Sum()), 1, 3, 6, 6)
+    model = net(Sum, (1, 3, 6, 6))
     check(model, layers(model, "next"), axis=1, groups=[[i] for i in range(6)])
 
 
@@ -148,7 +148,7 @@ class Pooled(nn.Module):
 
 
 def test_a_pooled_map_and_its_head():
-    model = loaded(drawn(Pooled()), 1, 3, 6, 6)
+    model = net(Pooled, (1, 3, 6, 6))
     check(model, layers(model, "head"))
 
 
@@ -162,7 +162,7 @@ def test_sharing_a_layer_stops_it():
             y = self.one(x)
             return self.next(F.relu(y)), y
 
-    model = loaded(drawn(Shared()), 3, 4)
+    model = net(Shared, (3, 4))
     refused(model, layers(model, "next"))
     refused(model, layers(model, "one"))  # the graph's input
 
@@ -176,7 +176,7 @@ def test_tokens_that_a_layer_mixes_must_agree():
         def forward(self, x):
             return self.next(self.mix(x.transpose(1, 2)).transpose(1, 2))
 
-    model = loaded(drawn(Mixer()), 2, 5, 4)
+    model = net(Mixer, (2, 5, 4))
     check(model, layers(model, "next"), groups=[[0, 1, 2, 3]])
     refused(model, layers(model, "next"))
 
@@ -190,7 +190,7 @@ def test_shared_weights_change_for_one_reader_only():
         def forward(self, x):
             return self.two(F.relu(self.one(x))) + self.one(torch.sigmoid(x))
 
-    model = loaded(drawn(Twice()), 1, 3, 4, 4)
+    model = net(Twice, (1, 3, 4, 4))
     check(model, layers(model, "two"), axis=1)
 
 
@@ -216,7 +216,7 @@ def test_moments_follow_their_layer():
     [("half", False), ("half parts", True), ("interleaved", True), ("interleaved parts", False)],
 )
 def test_scales_before_a_rotation_belong_to_pairs(style, normed):
-    model = loaded(drawn(Attention(style=style, normed=normed, kv=4)), 2, 5, 16)
+    model = net(Attention, (2, 5, 16), style=style, normed=normed, kv=4)
     product = next(n for n in model.graph if n.op_type == "MatMul")
     q = product.inputs[0]
     before, found = outputs(model), tied(model, q, -1, readers=[product])
@@ -232,7 +232,7 @@ def test_scales_before_a_rotation_belong_to_pairs(style, normed):
 
 @pytest.mark.parametrize("bad", [np.ones(3), -np.ones(24), np.full(24, np.nan), np.zeros(24), np.full(24, np.inf)])
 def test_scales_that_are_none(bad):
-    model = loaded(drawn(SwiGLU()), 2, 5, 16)
+    model = net(SwiGLU, (2, 5, 16))
     (down,) = layers(model, "down")
     with pytest.raises(ValueError, match="24 positive numbers"):
         fold_diagonal(model, down.inputs[0], bad, -1, readers=[down])

@@ -24,7 +24,7 @@ from edgegate.quant.kvsort import (
     sorted_order,
 )
 from tests.quant.folds import blocks
-from tests.quant.folds.nets64 import doubled, loaded, outputs, same
+from tests.quant.folds.nets64 import doubled, loaded, net, outputs, same
 
 
 def some_sorting(site, turned=False, seed=0):
@@ -66,7 +66,7 @@ def with_keys(model, name):
     ],
 )
 def test_sites_are_found_and_permuted(options, rotary):
-    model = loaded(blocks.drawn(blocks.Attention(**options)), 2, 5, 16)
+    model = net(blocks.Attention, (2, 5, 16), **options)
     site = only(model)
     keys = site.node.inputs[1].name
     before = with_keys(model, keys)
@@ -82,19 +82,19 @@ def test_sites_are_found_and_permuted(options, rotary):
 
 
 def test_a_permuted_graph_is_understood_again():
-    model = loaded(blocks.drawn(blocks.Attention(normed=True)), 2, 5, 16)
+    model = net(blocks.Attention, (2, 5, 16), normed=True)
     before = outputs(model)
     apply_ksort(model, only(model), some_sorting(only(model), turned=True))
     assert only(model).layout.rotary == "interleaved"
     apply_ksort(model, only(model), some_sorting(only(model), seed=1))
     same(model, before)
-    model = loaded(blocks.drawn(blocks.Attention()), 2, 5, 16)
+    model = net(blocks.Attention, (2, 5, 16))
     apply_ksort(model, only(model), some_sorting(only(model)))
     assert "different ways" in attention_sites(model)[1][0].why  # each head has a table of its own now
 
 
 def test_pairs_that_stay_pairs_of_halves():
-    model = loaded(blocks.drawn(blocks.Attention(normed=True)), 2, 5, 16)
+    model = net(blocks.Attention, (2, 5, 16), normed=True)
     before, site = outputs(model), only(model)
     apply_ksort(model, site, some_sorting(site))
     same(model, before)
@@ -102,7 +102,7 @@ def test_pairs_that_stay_pairs_of_halves():
 
 
 def test_a_scale_alone_leaves_the_graph_as_it_is():
-    model = loaded(blocks.drawn(blocks.Attention()), 2, 5, 16)
+    model = net(blocks.Attention, (2, 5, 16))
     nodes, before, site = [n.name for n in model.graph], outputs(model), only(model)
     stay = np.broadcast_to(np.arange(8), (2, 8))
     apply_ksort(model, site, replace(some_sorting(site), order=stay, scale=np.tile([2.0, 1, 3, 1], (2, 2))))
@@ -211,13 +211,13 @@ class Odd(blocks.Attention):
     ],
 )
 def test_what_is_not_understood_is_told(what, why):
-    sites, refusals = attention_sites(loaded(blocks.drawn(Odd(what)), 2, 5, 16))
+    sites, refusals = attention_sites(net(Odd, (2, 5, 16), what))
     assert not sites and len(refusals) == 1
     assert why in refusals[0].why and "MatMul" in refusals[0].where
 
 
 def test_graphs_without_attention():
-    assert attention_sites(loaded(blocks.drawn(blocks.SwiGLU()), 2, 5, 16)) == ([], [])
+    assert attention_sites(net(blocks.SwiGLU, (2, 5, 16))) == ([], [])
 
 
 def loud(module):
@@ -249,7 +249,7 @@ def test_what_is_chosen_from_moments_helps_real_keys(normed):
 
 
 def test_sortings_of_other_heads():
-    model = loaded(blocks.drawn(blocks.Attention(normed=True)), 2, 5, 16)
+    model = net(blocks.Attention, (2, 5, 16), normed=True)
     site = only(model)
     other = some_sorting(site)
     with pytest.raises(ValueError, match="the site has"):
