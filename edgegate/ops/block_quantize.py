@@ -142,6 +142,7 @@ def samples(rng: np.random.Generator) -> Iterator[Sample]:
         (np.int32, 32, INT8, (0, 0, 0), 0), (np.int32, 8, BYTE, (0, 0, 1), 0), (np.int16, 8, BYTE, (0, 2, 0), 0),
         (np.int32, 32, E2M1, (0, 0, 0), 0), (np.int16, 32, E2M1, (1, 0, 0), 3), (np.int32, 32, E2M1, (2, 3, 0), 0),
         (np.int32, 16, INT4, (1, 1, 0), 5), (np.int8, 16, INT4, (2, 3, 1), -128), (np.uint8, 8, INT3, (0, 0, 0), 100),
+        (np.int16, 8, INT8, (0, 0, 1), 0), (np.int16, 8, INT4, (0, 3, 1), 0),
         (np.int32, 32, E2M3, (2, 0, 0), 0), (np.int16, 8, E2M3, (0, 1, 1), 0),
     ]  # fmt: skip
     for dtype, block, element, (rule, rounding, overflow), zero_point in settings:
@@ -151,15 +152,17 @@ def samples(rng: np.random.Generator) -> Iterator[Sample]:
 
 
 def _blocks(rng: np.random.Generator, dtype: Any, block: int, zero_point: int) -> Array:
-    """[3, 8 * block]: blocks of falling magnitude, then blocks whose elements are near ties, with special blocks."""
+    """[4, 8 * block]: blocks of any magnitude, of ties, of zeros and ends, and of what the rules just round up."""
     info = np.iinfo(dtype)
-    size = rng.integers(0, info.bits, (3, 8, 1))
-    x = spread(rng, dtype, (3, 8, block)).astype(np.int64) >> size
+    size = rng.integers(0, info.bits, (4, 8, 1))
+    x = spread(rng, dtype, (4, 8, block)).astype(np.int64) >> size
     near = np.int64(1) << rng.integers(0, info.bits, (8, block))
     x[1] = (rng.choice([-3, -1, 1, 3], (8, block)) * near >> size[1]) + rng.integers(-1, 2, (8, block))
+    borders = np.array([3, 7, 15, 31, 127, 255, -7, -31]) << rng.integers(0, max(1, info.bits - 9), 8)
+    x[3] = borders[:, None] >> np.minimum(rng.integers(0, 40, (8, block)), np.arange(block))
     x = zero_point + (-x if zero_point == info.max else x)
     x[2, 0], x[2, 1], x[2, 2] = zero_point, info.max, info.min
-    return np.clip(x, info.min, info.max).astype(dtype).reshape(3, -1)
+    return np.clip(x, info.min, info.max).astype(dtype).reshape(4, -1)
 
 
 BLOCK_QUANTIZE = Op(
