@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compile", "load", "quantize", "save"]
 
-EXTRA = frozenset({"brevitas", "onnx", "onnx_ir", "onnxruntime", "onnxscript", "safetensors", "torch"})
+EXTRA = frozenset({"brevitas", "matplotlib", "onnx", "onnx_ir", "onnxruntime", "onnxscript", "safetensors", "torch"})
 """What the extra ``compile`` installs and the base installation lacks."""
 
 

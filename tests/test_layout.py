@@ -18,7 +18,10 @@ PRODUCT = ("edgegate", *LINKED, "examples")
 BUILT = re.compile(r"\..*|build|dist|carry|__pycache__|.*\.egg-info")
 FUNCTION_LINES, MODULE_LINES = 40, 300
 
-HEAVY = {"torch", "tvm", "tvm_ffi", "onnx", "onnx_ir", "onnxruntime", "onnxscript", "brevitas", "scipy", "sklearn"}
+HEAVY = {
+    *("torch", "tvm", "tvm_ffi", "onnx", "onnx_ir", "onnxruntime", "onnxscript", "brevitas", "scipy", "sklearn"),
+    "matplotlib",
+}
 BASE = ("edgegate", "edgegate.errors", "edgegate.artifact", "edgegate.runtime", "edgegate.cli", "edgegate.api")
 """Modules that the base installation, without the extra ``compile``, must be able to import."""
 
