@@ -21,6 +21,8 @@ GATE = "edgegate.gate"
 
 GRID = "edgegate.grid"
 """Metadata key of a layer whose weights were quantized before: JSON with their ``bits`` and ``scales``."""
+BLOCKS = "edgegate.blocks"
+"""Metadata key of a layer that was trained in blocks: JSON with the formats of its ``weights`` and ``activations``."""
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Linear")
 """Types of layers, which hand their grid on to the layer that takes their place."""
 
@@ -105,7 +107,7 @@ def insert(
 def _handed_on(anchor: ir.Node, op_type: str) -> list[str]:
     """The metadata that a node made beside ``anchor`` takes over."""
     gate = [GATE] if op_type == anchor.op_type else []
-    grid = [GRID] if op_type in WEIGHTED and anchor.op_type in WEIGHTED else []
+    grid = [GRID, BLOCKS] if op_type in WEIGHTED and anchor.op_type in WEIGHTED else []
     return [LAYER, SOURCE, *gate, *grid]
 
 

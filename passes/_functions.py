@@ -22,6 +22,7 @@ _BODIES = {
         real = DequantizeLinear (stored, scale, zero_point)
         y = Clip (real, least, most)
     }""",
+    (DOMAIN, "InBlocks"): "<format>(x) => (y) { y = Identity (x) }",
     (DOMAIN, "Transform"): """<kind>(x, matrices) => (y) {
         lead = Shape <start = 0, end = -1> (x)
         channels = Shape <start = -1> (x)

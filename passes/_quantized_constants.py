@@ -8,7 +8,7 @@ import onnx_ir as ir
 from edgegate.graph import Array, array, attribute, constant, replace, shape
 from edgegate.passes._grids import put_grid
 
-_MOVES = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
+MOVES = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
 """Ops between a constant and the layer that reads it as weights."""
 HIGHEST = 127
 """The greatest magnitude of a stored weight."""
@@ -80,9 +80,9 @@ def dequantize(model: ir.Model, node: ir.Node, stored: Array, scale: Array, zero
 def _tell(value: ir.Value, integers: Array, steps: Array) -> None:
     """Put the grid on every layer whose weights ``value`` is."""
     for node, index in value.uses():
-        if node.op_type in _MOVES and index == 0 and not node.domain:
+        if node.op_type in MOVES and index == 0 and not node.domain:
             _tell(node.outputs[0], _moved(node, integers), _moved(node, steps))
-        elif (axis := _output_axis(node, index, integers.ndim)) is not None:
+        elif (axis := output_axis(node, index, integers.ndim)) is not None:
             bits, scales = _grid(node, integers, steps, axis)
             put_grid(node, bits, scales)
 
@@ -94,7 +94,7 @@ def _moved(node: ir.Node, data: Array) -> Array:
     return data.reshape(shape(node.outputs[0]))
 
 
-def _output_axis(node: ir.Node, index: int, rank: int) -> int | None:
+def output_axis(node: ir.Node, index: int, rank: int) -> int | None:
     """The axis of the output channels in input ``index`` of a layer, if that is its weights; else None."""
     match node.domain, node.op_type, index:
         case "", "Conv", 1:

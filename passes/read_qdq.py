@@ -10,6 +10,7 @@ import onnx_ir as ir
 from edgegate.errors import CompileError, Problem
 from edgegate.graph import DOMAIN, Array, array, attribute, constant, matches, replace, where
 from edgegate.passes._functions import declare
+from edgegate.passes._given_blocks import read_blocks
 from edgegate.passes._quantized_constants import Unfit, dequantize, spread
 from edgegate.passes._rewrite import put
 from edgegate.quant.storage import Storage
@@ -60,6 +61,7 @@ def read_qdq(model: ir.Model) -> None:
         except Unfit as error:
             problems.append(Problem(where=where(node), what=error.what, fix=error.fix))
     _drop_read(model)
+    problems += read_blocks(model)
     if not problems:
         problems = [
             Problem(where=where(n), what="its integers are not dequantized", fix="follow it with a DequantizeLinear")

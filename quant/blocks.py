@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
 
@@ -11,7 +11,7 @@ from edgegate.errors import CompileError
 from edgegate.graph import Array, where
 from edgegate.quant import execute, synthetic
 from edgegate.quant.folds import tied, tied_blocks
-from edgegate.quant.layer_formats import layer_formats
+from edgegate.quant.layer_formats import given_blocks, layer_formats
 from edgegate.quant.moments import Moments, Source, gamma_moments
 from edgegate.quant.norm_gains import norm_gains
 from edgegate.quant.recipe import Recipe
@@ -106,6 +106,8 @@ def _add(statistics: SiteStatistics, values: Array) -> None:
 
 def _choose(model: ir.Model, recipe: Recipe, site: Site, seen: SiteStatistics, blind: bool) -> Choice:
     nodes = [layer.node for layer in site.layers]
+    if any(given_blocks(layer) is not None for layer in site.layers):  # its weights are on their grid already
+        recipe = replace(recipe, transform="none", rounding="nearest")
     diagonal = blocks = None
     if recipe.transform in ("auto", "wush-diag"):
         diagonal = tied(model, site.source, site.axis, readers=nodes)

@@ -27,11 +27,11 @@ from fnmatch import fnmatchcase
 import numpy as np
 import onnx_ir as ir
 
-from edgegate.graph import LAYER, array
+from edgegate.graph import BLOCKS, LAYER, array
 from edgegate.quant import gates
 from edgegate.quant.accumulators import overflowing
 from edgegate.quant.bias_correction import corrections
-from edgegate.quant.given import between, known_ranges
+from edgegate.quant.given import between, in_powers, known_ranges
 from edgegate.quant.given_weights import free, given_weights
 from edgegate.quant.guesses import compounded
 from edgegate.quant.histogram import Histogram, fit
@@ -109,6 +109,8 @@ def choose(plan: Plan, seen: Observation, covers: Mapping[str, Range], *, synthe
             break
         wide |= _with_gates(plan, wide | more, kinds)
     stored = _coarsen(fresh, stored, {name: np.array(w.scales) for name, w in weights.items()})
+    trained = _in_blocks(fresh, trained=True)
+    stored = {n: in_powers(s) if fresh.groups.owner(n) in trained else s for n, s in stored.items()}
     biases = (
         corrections(free(plan.layers), {**weights, **plan.blocks}, seen.means) if plan.recipe.bias_correction else {}
     )
@@ -168,11 +170,11 @@ def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, i
     return _with_gates(plan, wide, kinds) - set(groups.given)
 
 
-def _in_blocks(plan: Plan) -> set[str]:
+def _in_blocks(plan: Plan, *, trained: bool = False) -> set[str]:
     """The owners of what layers in blocks read: a block keeps what 8 bits for the whole tensor would lose."""
     found = set()
     for layer in plan.layers:
-        if layer.weight.name in plan.blocks:
+        if layer.weight.name in plan.blocks and (not trained or BLOCKS in layer.node.metadata_props):
             source = layer.node.inputs[0]
             while source is not None and (node := source.producer()) is not None and _leads(node):
                 source = node.inputs[0]

@@ -6,11 +6,13 @@ kept to the bit: nothing else chooses there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 
 import onnx_ir as ir
 
-from edgegate.graph import DOMAIN, array
+from edgegate.graph import BLOCKS, DOMAIN, array
 from edgegate.quant.storage import Storage
 
 
@@ -44,6 +46,15 @@ def known_ranges(model: ir.Model) -> dict[str, tuple[float, float]]:
     return result
 
 
+def in_powers(storage: Storage) -> Storage:
+    """``storage`` with its scale rounded up to a power of two: then a power of two for a block of it is one of reals.
+
+    So a layer that was trained with such scales finds the blocks that it was trained with.
+    """
+    fraction, exponent = math.frexp(storage.scale)
+    return replace(storage, scale=storage.scale if fraction == 0.5 else math.ldexp(1.0, exponent))
+
+
 def between(model: ir.Model, members: Mapping[str, Sequence[str]], unfit: Container[str]) -> set[str]:
     """The owners of a quantized model's values that its own quantizers leave exact, and that no layer reads.
 
@@ -58,7 +69,7 @@ def between(model: ir.Model, members: Mapping[str, Sequence[str]], unfit: Contai
     weighed = {str(v.name) for n in model.graph if _is_layer(n) for v in n.inputs[:1] if v is not None}
     kept = given | weighed
     fit = {owner for owner, names in members.items() if not any(n in kept or n in unfit for n in names)}
-    return fit if given else set()
+    return fit if given or any(BLOCKS in n.metadata_props for n in model.graph) else set()
 
 
 def _is_layer(node: ir.Node) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from edgegate.graph import LAYER
+from edgegate.graph import BLOCKS, LAYER
 from edgegate.quant.storage import BlockStorage
 from edgegate.quant.weights import Layer
 
@@ -49,10 +50,12 @@ def layer_format(entry: str) -> LayerFormat:
 def layer_formats(found: Sequence[Layer], entries: Sequence[str]) -> Mapping[str, BlockStorage | None]:
     """The format of every layer by the name of its output; None: int8.
 
+    A layer that was trained in blocks keeps its own, unless an entry names it.
+
     Raises:
         ValueError: A pattern matches no layer.
     """
-    chosen: dict[str, BlockStorage | None] = {layer.output: None for layer in found}
+    chosen = {layer.output: given_blocks(layer) for layer in found}
     for entry in entries:
         asked = layer_format(entry)
         matching = [layer for layer in found if any(fnmatchcase(name, asked.pattern) for name in _names(layer))]
@@ -60,8 +63,15 @@ def layer_formats(found: Sequence[Layer], entries: Sequence[str]) -> Mapping[str
             near = get_close_matches(asked.pattern, [n for layer in found for n in _names(layer)], n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"the format pattern {asked.pattern!r} matches no layer{hint}")
-        chosen.update({layer.output: asked.blocks for layer in matching})
+        free = [layer for layer in matching if asked.pattern != "*" or given_blocks(layer) is None]
+        chosen.update({layer.output: asked.blocks for layer in free})
     return chosen
+
+
+def given_blocks(layer: Layer) -> BlockStorage | None:
+    """How the layer was trained to be stored (:mod:`edgegate.passes.read_qdq`); None if nobody said."""
+    told = layer.node.metadata_props.get(BLOCKS)
+    return None if told is None else BlockStorage(**json.loads(told))
 
 
 def _names(layer: Layer) -> Iterator[str]:

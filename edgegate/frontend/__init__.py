@@ -113,13 +113,19 @@ def _from_torch(source: Any, example: Any, batch: int, indices: bool) -> ir.Mode
     _torch.require()
     import torch
 
+    from edgegate.graph import DOMAIN
+    from edgegate.passes import _functions
+
     if isinstance(source, torch.nn.Module):
         if example is None:
             raise ValueError("a torch module needs an example: a tuple of input tensors")
         source = _torch.program(_quantizers_in_onnx(source, example), _torch.tensors(example))
     if not isinstance(source, torch.export.ExportedProgram):
         raise ValueError(f"a model is a path, a torch module or an exported program, not {type(source).__name__}")
-    return _finish(_torch.to_onnx(source), "torch", batch, _shapes(example), indices)
+    made = _torch.to_onnx(source)
+    if any(node.op_type == "InBlocks" for node in made.graph):
+        _functions.declare(made, DOMAIN, "InBlocks")
+    return _finish(made, "torch", batch, _shapes(example), indices)
 
 
 def _quantizers_in_onnx(module: torch.nn.Module, example: Any) -> torch.nn.Module:

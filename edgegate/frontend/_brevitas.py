@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from edgegate.errors import CompileError, Problem
-from edgegate.frontend import _torch
+from edgegate.frontend import _groupwise, _torch
 from edgegate.frontend._names import layer_of
 from edgegate.frontend._quiet import quiet
 
@@ -55,10 +55,8 @@ def plain(module: torch.nn.Module, example: Sequence[torch.Tensor]) -> torch.nn.
     problems: Problems = []
     turns: list[list[int]] = []
     for name, proxy in _quantizers(twin):
+        replay = _replay(name, proxy, said[name], turns, problems) if said[name] else None
         proxy.skip_create_quant_tensor = True
-        if not said[name]:
-            continue
-        replay = _replay(name, proxy, said[name], turns, problems)
         if replay is not None:
             proxy.forward = replay
     if problems:
@@ -82,12 +80,12 @@ def _quantizers(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
 
 
 def _listen(module: torch.nn.Module, example: Sequence[torch.Tensor]) -> dict[str, list[Any]]:
-    """What every quantizer gives, call by call, when ``module`` runs on the example."""
+    """What every quantizer gets and gives, call by call, when ``module`` runs on the example."""
     said: dict[str, list[Any]] = {}
     hooks = []
     for name, proxy in _quantizers(module):
         calls = said.setdefault(name, [])
-        hooks.append(proxy.register_forward_hook(lambda _m, _i, out, calls=calls: calls.append(out)))
+        hooks.append(proxy.register_forward_hook(lambda _m, given, out, calls=calls: calls.append((given[0], out))))
     module(*example)
     for hook in hooks:
         hook.remove()
@@ -101,8 +99,10 @@ def _replay(name: str, proxy: Any, calls: list[Any], turns: list[list[int]], pro
     try:
         if isinstance(proxy, (WeightQuantProxyFromInjectorBase, BiasQuantProxyFromInjectorBase)):
             turns.append([0])
-            return _constants([_constant(out) for out in calls], turns[-1])
-        return _activation(proxy, calls)
+            return _constants([_constant(proxy, out) for _, out in calls], turns[-1])
+        if _groupwise.is_groupwise(calls[0][1]):
+            return _activation_in_blocks(proxy, calls)
+        return _activation(proxy, [out for _, out in calls])
     except _Unfit as error:
         problems.append(Problem(where=f"{layer_of(name)} ({name.split('.')[-1]})", what=error.what, fix=error.fix))
         return None
@@ -127,8 +127,10 @@ def _constants(parts: list[Callable[[], torch.Tensor]], turn: list[int]) -> Repl
     return forward
 
 
-def _constant(out: Any) -> Callable[[], torch.Tensor]:
-    """The DequantizeLinear that makes what a quantizer of weights or biases gave."""
+def _constant(proxy: Any, out: Any) -> Callable[[], torch.Tensor]:
+    """The DequantizeLinear that makes what a quantizer of weights or biases gave, or the constant in blocks."""
+    if _groupwise.is_groupwise(out):
+        return _constant_in_blocks(proxy, out)
     _check_integers(out)
     scale, offset = out.scale.detach().float(), out.zero_point.detach().float()
     stored = torch.round(out.value.detach().double() / scale.double() + offset.double())
@@ -145,6 +147,29 @@ def _constant(out: Any) -> Callable[[], torch.Tensor]:
     zero = torch.broadcast_to(offset, scale.shape).flatten() if wide else offset.reshape(-1)[0].clone()
     inputs = (stored.to(kind), steps, zero.to(kind))
     return lambda: _op("DequantizeLinear", inputs, torch.float32, attributes)
+
+
+def _constant_in_blocks(proxy: Any, out: Any) -> Callable[[], torch.Tensor]:
+    value, name = out.value.detach().float().clone(), _groupwise.weight_format(proxy, out)
+    if name is None:
+        fix = "use MXFloat8e4m3Weight and its like, or narrow_range = True and scales that are powers of two"
+        raise _Unfit("no block format stores what it makes", fix)
+    return lambda: _op("edgegate::InBlocks", (value,), torch.float32, {"format": name})
+
+
+def _activation_in_blocks(proxy: Any, calls: list[Any]) -> Replay:
+    seen = [getattr(given, "value", given).detach() for given, _ in calls]
+    name = _groupwise.activation_format(proxy, calls[0][1], seen)
+    if name is None:
+        fix = "use MXFloat8e4m3Act and its like, or narrow_range = True and scales that are powers of two"
+        raise _Unfit("no block format does to activations what it does", fix)
+    function = getattr(proxy.fused_activation_quant_proxy, "activation_impl", None)
+
+    def forward(x: torch.Tensor, *_: Any) -> torch.Tensor:
+        y = x if function is None else function(x)
+        return _op("edgegate::InBlocks", (y,), torch.float32, {"format": name})
+
+    return forward
 
 
 def _axis(wide: list[int], scale: torch.Tensor, value: torch.Tensor) -> int:
