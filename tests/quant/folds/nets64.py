@@ -10,6 +10,7 @@ import onnx
 import onnx_ir as ir
 import torch
 from onnx.reference import ReferenceEvaluator
+from onnx_ir.passes import common
 from torch import nn
 
 from edgegate import frontend, stages
@@ -38,6 +39,19 @@ def normalised(module: nn.Module, *dims: int) -> ir.Model:
     model = frontend.load(module.eval(), example=(torch.zeros(dims),))
     run(model, FLOAT, stages.floating)
     return model
+
+
+def parsed(text: str, data: dict[str, np.ndarray]) -> ir.Model:
+    """ONNX text with these constants where it reads them, in float64, every value with its shape."""
+    used = [ir.tensor(d, name=name) for name, d in data.items() if f" {name}" in text or f"({name}" in text]
+    model = ir.from_onnx_text(text, initializers=used)
+    common.InlinePass()(shaped := model.clone())
+    common.ShapeInferencePass(data_prop=True)(shaped)
+    known = {v.name: v for n in shaped.graph for v in n.outputs}
+    for node in model.graph:
+        for value in node.outputs:
+            value.shape, value.type = known[value.name].shape, known[value.name].type
+    return doubled(model)
 
 
 def doubled(model: ir.Model) -> ir.Model:

@@ -4,10 +4,8 @@
 from dataclasses import replace
 
 import numpy as np
-import onnx_ir as ir
 import pytest
 import torch
-from onnx_ir.passes import common
 
 from edgegate import stages
 from edgegate.quant.formats import format_named
@@ -24,7 +22,7 @@ from edgegate.quant.kvsort import (
     sorted_order,
 )
 from tests.quant.folds import blocks
-from tests.quant.folds.nets64 import doubled, loaded, net, outputs, same
+from tests.quant.folds.nets64 import loaded, net, outputs, parsed, same
 
 
 def some_sorting(site, turned=False, seed=0):
@@ -149,15 +147,7 @@ def opset_23(is_interleaved, rotated=True):
         data |= {f"w{name}": rng.standard_normal((6, width)).astype(np.float32)}
         data |= {f"b{name}": rng.standard_normal(width).astype(np.float32)}
     text = OPSET_23.replace("INTERLEAVED", str(int(is_interleaved))) if rotated else FLAT
-    used = [ir.tensor(d, name=name) for name, d in data.items() if f" {name}" in text or f"({name}" in text]
-    model = ir.from_onnx_text(text + LINEAR, initializers=used)
-    common.InlinePass()(shaped := model.clone())
-    common.ShapeInferencePass(data_prop=True)(shaped)
-    known = {v.name: v for n in shaped.graph for v in n.outputs}
-    for node in model.graph:
-        for value in node.outputs:
-            value.shape, value.type = known[value.name].shape, known[value.name].type
-    return doubled(model)
+    return parsed(text + LINEAR, data)
 
 
 @pytest.mark.parametrize(("is_interleaved", "rotated"), [(False, True), (True, True), (False, False)])
