@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from edgegate.errors import CompileError
 from edgegate.frontend import _archive, _files
 
 if TYPE_CHECKING:
@@ -79,12 +80,16 @@ def save(module: torch.nn.Module, example: Any, path: str | os.PathLike[str], *,
 
     Raises:
         ValueError: The example is no tuple of tensors.
-        CompileError: torch cannot export the module, or it fixes the batch.
+        CompileError: torch cannot export the module, it fixes the batch, or brevitas quantizes in it.
         FileError: The file cannot be written.
     """
-    from edgegate.frontend import _torch
+    from edgegate.frontend import _brevitas, _torch
 
     _torch.require()
+    if _brevitas.is_quantized(module):
+        fix = "compile the module itself, edgegate.compile(module, example), or export it as ONNX with export_onnx_qcdq"
+        what = "holds brevitas quantizers, whose scales a torch.export archive does not keep"
+        raise CompileError(type(module).__name__, what, fix)
     _torch.write(_torch.program(module, _torch.tensors(example), dynamic_batch), path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import brevitas.nn as qnn
@@ -170,6 +171,12 @@ def test_the_module_stays_as_it_is() -> None:
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
     assert "forward" not in vars(net[0].enter.act_quant)
     assert isinstance(net.eval()[0].enter(images(1)), tuple)  # still a QuantTensor
+
+
+def test_an_archive_would_lose_the_scales(tmp_path: Path) -> None:
+    with pytest.raises(CompileError, match="compile the module itself"):
+        edgegate.save(seen(entry()), (images(1),), tmp_path / "net.pt2")
+    assert not list(tmp_path.iterdir())
 
 
 def test_nodes_are_named_by_their_layers() -> None:
