@@ -19,9 +19,10 @@ from edgegate.graph import Array
 from edgegate.quant.formats import BlockFormat, format_named
 from edgegate.quant.moments import MomentsSum, weight_moments
 from edgegate.quant.transforms import build, tuned
+from edgegate.quant.transforms.gptq import gptq
 from tests.bench_quant_layers import Figure, stored
 
-FORM, KINDS = "bfp11", ("identity", "hadamard", "wush_diag", "wush", "wush tuned")
+FORM, KINDS = "bfp11", ("identity", "hadamard", "wush_diag", "wush", "wush tuned", "wush gptq")
 EPOCHS, BATCH, RATE, DECAY = 60, 32, 3e-3, 1e-3
 
 
@@ -72,6 +73,12 @@ def linear(weights: list[Array], form: BlockFormat | None, name: str, seen: Arra
         return [x @ w for w in weights]
     sums = MomentsSum(x.shape[1], form.block)
     sums.add(seen)
+    if name == "wush gptq":
+        whole = MomentsSum(x.shape[1], x.shape[1])
+        whole.add(seen)
+        done = gptq(np.concatenate(weights, axis=1), whole.result().blocks[0], form, kind="wush")
+        result = stored(form, done.transform.apply_x(x)) @ done.values
+        return np.split(result, np.cumsum([w.shape[1] for w in weights])[:-1], axis=1)
     kind: Any = name.removesuffix(" tuned")
     transform = build(kind, sums.result(), weight_moments(weights, form.block))
     if kind != name:
@@ -102,9 +109,12 @@ def accuracy(seed: int, kind: str, form: BlockFormat | None) -> float:
 def digits_figures(seeds: Sequence[int]) -> Iterator[Figure]:
     """Points of accuracy that WUSH is above the others, in the mean over the seeds."""
     form = format_named(FORM)
-    found = {kind: float(np.mean([accuracy(seed, kind, form) for seed in seeds])) for kind in KINDS}
+    every = {kind: np.array([accuracy(seed, kind, form) for seed in seeds]) for kind in KINDS}
+    found = {kind: float(values.mean()) for kind, values in every.items()}
+    error = float((every["wush tuned"] - every["identity"]).std(ddof=1) / len(seeds) ** 0.5) if len(seeds) > 1 else 0.0
     exact = float(np.mean([accuracy(seed, "identity", None) for seed in seeds]))
     print(f"digits, {len(seeds)} seeds: float {exact:.2f} %, {FORM}", {k: round(v, 2) for k, v in found.items()})
+    print(f"digits: standard error of wush tuned over identity: {error:.2f} points")
     for kind, least in (("identity", 1.5), ("hadamard", 4.0)):
         points = found["wush tuned"] - found[kind]
         yield Figure(name=f"digits, {FORM}: points of wush tuned over {kind}", value=points, least=least)

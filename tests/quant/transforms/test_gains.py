@@ -68,14 +68,16 @@ def test_the_unit_is_what_integers_are_counted_in():
     x, w, m_x, m_w = layer()
     exact = build("wush", m_x, m_w)
     assert (tuned(exact, m_x, [w], form, unit=2.0**-7).matrices == tuned(exact, m_x, [w], form).matrices).all()
-    unit = 2.0**0.5
-    found = tuned(exact, m_x, [w], form, unit=unit)
-    plain = tuned(exact, m_x, [w], form)
+    unit = 2.0 ** (3 / STEPS)
 
     def lost(transform):
         inputs = stored(form, transform.apply_x(x) / unit) * unit
         return relative(x, w, inputs @ stored(form, np.ascontiguousarray(transform.apply_w(w).T)).T)
 
+    found, plain = (tuned(exact, m_x, [w], form, unit=u) for u in (unit, 1.0))
+    assert (found.matrices != plain.matrices).any()
+    other = tuned(exact, m_x, [w], form, unit=1 / unit)
+    assert lost(other) >= lost(found)
     assert lost(found) <= lost(plain)
 
 

@@ -38,10 +38,12 @@ def plain_gptq(weights, hess, form, damping=1e-2):
     return current
 
 
+@pytest.mark.parametrize("block", [None, 64])
 @pytest.mark.parametrize("form", ["bfp12", "mxfp4", "int4_g32", "bfp16_quark"])
-def test_identity_is_plain_gptq(form):
+def test_identity_is_plain_gptq(form, block):
+    """A transform of several groups takes the scale of each when its turn comes."""
     x, _, w = layer()
-    done = gptq(w, hessian(x), format_named(form), kind="identity")
+    done = gptq(w, hessian(x), format_named(form), kind="identity", block=block)
     np.testing.assert_allclose(done.values, plain_gptq(w, hessian(x), format_named(form)), rtol=1e-6, atol=1e-12)
     assert done.transform.kind == "identity"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edgegate.quant.moments import MomentsSum, weight_moments
 from edgegate.quant.transforms import Transform, build, fixed, hadamard, rounded
-from edgegate.quant.transforms.rounding import WORST_CONDITION
+from edgegate.quant.transforms.rounding import WORST_CONDITION, _integers
 
 
 def layer(channels=64, seed=0):
@@ -92,6 +92,16 @@ def test_rows_far_apart_still_fit_16_bits():
     assert found is None or np.abs(found.matrices).max() < 2**15
     fair = rounded(of([[60.0, 50], [1, -1.5]]), 6)
     assert fair is not None and fair.dtype == np.int16 and np.abs(fair.matrices).max() < 2**15
+
+
+@pytest.mark.parametrize(("bits", "largest"), [(6, 31 << 10), (8, 127 << 8), ("pow2", 64 << 8)])
+def test_the_least_step_is_raised_until_the_greatest_fits(bits, largest):
+    """Rows 2^-12 apart: the lower one has fewer bits left, and the upper one all of its own."""
+    found = _integers(np.array([[[1.0, -1], [2.0**-12, 2.0**-12]]]), bits)
+    top = {6: 16 << 10, 8: 64 << 8, "pow2": 64 << 8}[bits]
+    assert found[0].tolist() == [[top, -top], [top / 4096, top / 4096]]
+    wide = _integers(np.array([[[31 / 32, -1], [1e-9, 0]]]) * (127 / 128 if bits == 8 else 31 / 32), bits)
+    assert np.abs(wide).max() <= largest and not wide[0, 1].any()
 
 
 def test_a_singular_rounding_is_refused():
