@@ -10,6 +10,7 @@ import onnx_ir as ir
 from edgegate.graph import Array
 from edgegate.quant import execute, synthetic
 from edgegate.quant.apply import apply_transforms
+from edgegate.quant.block_rounding import round_blocks
 from edgegate.quant.blocks import plan_blocks
 from edgegate.quant.choose import Plan, choose
 from edgegate.quant.observe import observe
@@ -53,13 +54,17 @@ def quantize(
     recipe = recipe or Recipe()
     if isinstance(calibration, Iterator):
         raise ValueError("calibration is read twice: give a list of batches, not an iterator")
+    if recipe.rounding == "gptq" and calibration is None:
+        raise ValueError("gptq rounds by what the layers read: give calibration data, or round to nearest")
     plan = plan_blocks(model, recipe, calibration)
     apply_transforms(model, plan.transforms)
+    done = round_blocks(model, plan.storages, plan.transforms, plan.inputs, recipe)
     if integer:
-        scheme = quantize_scheme(model, calibration, recipe, plan.storages)
+        scheme = quantize_scheme(model, calibration, recipe, done.storages)
     else:
-        scheme = Scheme(values={}, blocks=plan.storages, options=recipe.options())
-    return model, replace(scheme, transforms=plan.transforms), plan.report
+        scheme = Scheme(values={}, blocks=done.storages, options=recipe.options())
+    biases = {**scheme.biases, **done.biases}
+    return model, replace(scheme, biases=biases, transforms=plan.transforms), plan.report
 
 
 def quantize_scheme(

@@ -17,14 +17,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgegate.graph import Array, attribute, shape
-from edgegate.quant.formats import format_named
+from edgegate.quant.block_weights import stored_blocks
 from edgegate.quant.sites import matrix_of, with_matrix
 from edgegate.quant.storage import BlockStorage, WeightStorage
 from edgegate.quant.weights import Layer
 
 
 def corrections(
-    found: list[Layer], weights: Mapping[str, WeightStorage | BlockStorage], means: Mapping[str, Array]
+    found: list[Layer],
+    weights: Mapping[str, WeightStorage | BlockStorage],
+    means: Mapping[str, Array],
+    wanted: Mapping[str, Array] | None = None,
 ) -> dict[str, tuple[float, ...]]:
     """What to add to each bias, by the name of the bias initializer.
 
@@ -35,28 +38,30 @@ def corrections(
         found: The layers.
         weights: How their weights are stored.
         means: Per input channel of each layer, by name of the layer's input.
+        wanted: What the weights should be, by name, where they are not that any more.
     """
     users = Counter(str(layer.bias.name) for layer in found if layer.bias is not None)
     result = {}
     for layer in found:
         if layer.bias is None or layer.node.op_type == "Affine" or users[str(layer.bias.name)] > 1:
             continue
-        shift = mean_shift(layer, weights[str(layer.weight.name)], means[layer.source])
+        name = str(layer.weight.name)
+        shift = mean_shift(layer, weights[name], means[layer.source], (wanted or {}).get(name))
         if shift.any():
             result[str(layer.bias.name)] = tuple(float(-s) for s in shift)
     return result
 
 
-def mean_shift(layer: Layer, storage: WeightStorage | BlockStorage, mean: Array) -> Array:
+def mean_shift(layer: Layer, storage: WeightStorage | BlockStorage, mean: Array, wanted: Array | None = None) -> Array:
     """How far storing the weights moves the mean of each output channel: float64 [channels].
 
     Args:
         layer: A Conv or Linear.
         storage: Of its weights.
         mean: float64 [input channels].
+        wanted: What the weights should be; None: what they are.
     """
-    weight = layer.data().astype(np.float64)
-    change = _rounded(layer, storage) - weight
+    change = _rounded(layer, storage) - (layer.data() if wanted is None else wanted).astype(np.float64)
     if layer.node.op_type != "Conv":
         return np.asarray(mean @ change)
     outputs, inputs = change.shape[:2]
@@ -71,7 +76,7 @@ def _rounded(layer: Layer, storage: WeightStorage | BlockStorage) -> Array:
     """The weights as they are stored, float64."""
     if isinstance(storage, WeightStorage):
         return storage.dequantize(storage.quantize(layer.data().astype(np.float64)))
-    stored = format_named(storage.weights).quantize(matrix_of(layer).T.astype(np.float64)).values()
+    stored = stored_blocks(storage, matrix_of(layer).T.astype(np.float64)).values()
     return with_matrix(layer, stored.T)
 
 

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from edgegate.errors import CompileError
 from edgegate.graph import Array, where
 from edgegate.quant import execute, synthetic
+from edgegate.quant.block_rounding import InputMoments
 from edgegate.quant.folds import tied, tied_blocks
 from edgegate.quant.layer_formats import given_blocks, layer_formats
 from edgegate.quant.moments import Moments, Source, gamma_moments
@@ -34,11 +35,13 @@ class BlockPlan:
         storages: By the name of a layer's weights.
         transforms: As a Scheme has them.
         report: Of every layer.
+        inputs: Of the layers in blocks, by the name of the weights.
     """
 
     storages: Mapping[str, BlockStorage] = field(default_factory=dict)
     transforms: Mapping[str, TransformStorage] = field(default_factory=dict)
     report: Report
+    inputs: Mapping[str, InputMoments] = field(default_factory=dict)
 
 
 def plan_blocks(model: ir.Model, recipe: Recipe, calibration: Batches | None) -> BlockPlan:
@@ -66,6 +69,11 @@ def plan_blocks(model: ir.Model, recipe: Recipe, calibration: Batches | None) ->
         storages={str(a.weight.name): c.site.storage for c in choices for a in c.site.layers},
         transforms=transforms,
         report=_report(found, choices, reasons),
+        inputs={
+            str(layer.weight.name): InputMoments(mean=seen[site.name].mean(), hessian=seen[site.name].hessian())
+            for site in wanted
+            for layer in site.layers
+        },
     )
 
 
@@ -74,7 +82,8 @@ def _observe(
 ) -> dict[str, SiteStatistics]:
     """Statistics of every site, by its name."""
     source: Source = "synthetic" if calibration is None else "calibration"
-    seen = {s.name: SiteStatistics(s, source, seed=recipe.seed) for s in wanted}
+    feedback = recipe.rounding == "gptq"
+    seen = {s.name: SiteStatistics(s, source, hessian=feedback, seed=recipe.seed) for s in wanted}
     by_value: dict[str, list[SiteStatistics]] = {}
     for statistics in seen.values():
         by_value.setdefault(str(statistics.site.source.name), []).append(statistics)

@@ -111,9 +111,7 @@ def choose(plan: Plan, seen: Observation, covers: Mapping[str, Range], *, synthe
     stored = _coarsen(fresh, stored, {name: np.array(w.scales) for name, w in weights.items()})
     trained = _in_blocks(fresh, trained=True)
     stored = {n: in_powers(s) if fresh.groups.owner(n) in trained else s for n, s in stored.items()}
-    biases = (
-        corrections(free(plan.layers), {**weights, **plan.blocks}, seen.means) if plan.recipe.bias_correction else {}
-    )
+    biases = corrections(free(plan.plain), weights, seen.means) if plan.recipe.bias_correction else {}
     return Scheme(
         values=stored, weights=weights, biases=biases, blocks=plan.blocks, options=plan.recipe.options()
     )  # fmt: skip

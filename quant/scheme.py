@@ -6,7 +6,7 @@ Its JSON is canonical (same scheme, same bytes) and meant to be read and edited 
      "values": {"x": {"dtype": "int8", "scale": 0.0078125, "zero_point": 0}},
      "weights": {"w": {"bits": 8, "axis": 0, "scales": [0.01, 0.02]}},
      "biases": {"b": [0.001, -0.002]},
-     "blocks": {"v": {"weights": "bfp12", "activations": "bfp16"}},
+     "blocks": {"v": {"weights": "bfp12", "activations": "bfp16", "scales": [], "tensor_scale": 1.0}},
      "transforms": {},
      "options": {"method": "mse"}}
 
@@ -162,11 +162,13 @@ def _weight_storage(entry: Any) -> WeightStorage:
 
 
 def _block_storage(entry: Any) -> BlockStorage:
-    _expect_keys("a block storage", entry, ("weights", "activations"))
+    _expect_keys("a block storage", entry, ("weights", "activations", "scales", "tensor_scale"))
     weights, activations = entry["weights"], entry["activations"]
     if not isinstance(weights, str) or not (activations is None or isinstance(activations, str)):
         raise ValueError(f"a format must be a name, got {weights!r:.60} and {activations!r:.60}")
-    return BlockStorage(weights=weights, activations=activations)
+    scales = tuple(map(_number, _list(entry["scales"])))
+    tensor = _number(entry["tensor_scale"])
+    return BlockStorage(weights=weights, activations=activations, scales=scales, tensor_scale=tensor)
 
 
 def _transform_storage(entry: Any) -> TransformStorage:

@@ -32,7 +32,7 @@ class SiteStatistics:
         self._rng = np.random.default_rng(seed)
         self._sum = MomentsSum(site.channels, site.block, source)
         self._kept, self._keys = np.zeros((0, site.channels), np.float32), np.zeros(0)
-        self._summed = 0
+        self._summed, self._seen, self._total = 0, 0, np.zeros(site.channels)
         self._hessian = np.zeros((site.channels, site.channels)) if hessian else None
 
     def add(self, values: Array) -> None:
@@ -44,6 +44,7 @@ class SiteStatistics:
         self._keep(rows[held])
         self._sum.add(rows[~held])
         self._summed += int((~held).sum())
+        self._seen, self._total = self._seen + len(rows), self._total + rows.sum(axis=0, dtype=np.float64)
         if self._hessian is not None:
             self._hessian += rows.T.astype(np.float64) @ rows.astype(np.float64)
 
@@ -69,6 +70,10 @@ class SiteStatistics:
         deviation = np.sqrt(self.moments().diagonal.reshape(-1)[: self.site.channels])
         return np.random.default_rng(0).standard_normal((HELD, len(deviation))) * deviation
 
+    def mean(self) -> Array:
+        """Of all vectors, float64 [K]."""
+        return self._total / self._seen
+
     def hessian(self) -> Array | None:
-        """The sum of ``x x^T`` over all vectors, float64 [K, K], if it was asked for."""
-        return self._hessian
+        """The mean of ``x x^T`` over all vectors, float64 [K, K], if it was asked for."""
+        return None if self._hessian is None else self._hessian / self._seen

@@ -119,13 +119,18 @@ class BlockStorage:
         weights: Name of the weights' format (:mod:`edgegate.quant.formats`).
         activations: Name of the format that the input is quantized to when it arrives; None: only the weights
             are stored in blocks.
+        scales: Of the weights' blocks, by output channel, tap and block: the real value of one step of a
+            significand. Empty: the format's rules choose them, which is the same where they are powers of two.
+        tensor_scale: What all of ``scales`` are multiples of, in formats that have such a scale.
 
     Raises:
-        ValueError: No format has that name.
+        ValueError: No format has that name, or a scale is not positive and finite.
     """
 
     weights: str
     activations: str | None = None
+    scales: tuple[float, ...] = ()
+    tensor_scale: float = 1.0
 
     def __post_init__(self) -> None:
         from edgegate.quant.formats import format_named
@@ -133,6 +138,10 @@ class BlockStorage:
         for name in (self.weights, self.activations):
             if name is not None:
                 format_named(name)
+        object.__setattr__(self, "scales", tuple(self.scales))
+        for scale in (*self.scales, self.tensor_scale):
+            if isinstance(scale, bool) or not isinstance(scale, float) or not 0 < scale < math.inf:
+                raise ValueError(f"a scale must be positive and finite, got {scale!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from edgegate.ops.block_quantize import OVERFLOWS, ROUNDINGS, RULES
 from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored, Wide
 from edgegate.passes.to_integer._scaling import integer_bias
 from edgegate.passes.to_integer.moves import _surround as surround
+from edgegate.quant.block_weights import integer_blocks
 from edgegate.quant.formats import FORMATS, BlockFormat, format_named
 from edgegate.quant.storage import BlockStorage
 
@@ -180,7 +181,7 @@ def _fitting(storage: BlockStorage, columns: Array, bias: Array, a: Quantized) -
     values = (a.significands, a.exponents)
     inputs = [replace(i, dims=shape(v)) for i, v in zip(a.bounds, values, strict=True)]
     for bits in range(POWER_BITS if format_.power_of_two else FLOAT_BITS, LEAST_BITS - 1, -1):
-        found = _products(format_, columns, bias, bits)
+        found = _products(storage, columns, bias, bits)
         known = [Interval.of(constant) for constant in (found.weights, found.scales, found.bias)]
         try:
             product.bounds(*inputs, *known, block=format_.block)
@@ -190,12 +191,13 @@ def _fitting(storage: BlockStorage, columns: Array, bias: Array, a: Quantized) -
     raise NotLowerable("its sums would not fit 48 bits", "store its input in 8 bits, or the layer in int8")
 
 
-def _products(format_: BlockFormat, columns: Array, bias: Array, bits: int) -> Products:
+def _products(storage: BlockStorage, columns: Array, bias: Array, bits: int) -> Products:
     """Columns [N, taps, K] as a product's constants, each tap padded to whole blocks; the bias in the input's steps."""
     outputs, taps, channels = columns.shape
+    format_ = format_named(storage.weights)
     padded = np.zeros((outputs, taps, channels + -channels % format_.block))
     padded[..., :channels] = columns
-    blocks, scales = format_.quantize_integer(padded.reshape(outputs, -1), bits=bits, per_row=True)
+    blocks, scales = integer_blocks(storage, padded.reshape(outputs, -1), bits)
     weights = blocks.significands.reshape(outputs, -1).T.astype(np.int8)
     return Products(
         weights=np.ascontiguousarray(weights), scales=np.ascontiguousarray(scales.multipliers.T),
@@ -223,7 +225,7 @@ def windows(lowering: Lowering, node: ir.Node, value: ir.Value, name: str) -> ir
         dims = (batch, pixels + 1, channels)
         flat = lowering.emit("Concat", [flat, zero], f"{name}.bordered", dtype, dims, {"axis": 1}, domain="")
     picked = lowering.emit(
-        "Gather", [flat, lowering.ints(f"{name}.taps", index)], f"{name}.picked", dtype, (batch, len(index), channels),
+        "Gather", [flat, lowering.constant(f"{name}.taps", index)], f"{name}.picked", dtype, (batch, len(index), channels),
         {"axis": 1}, domain="",
     )  # fmt: skip
     return reshaped(picked, (batch, *out, int(np.prod(kernel)) * channels), "windows")
