@@ -7,6 +7,7 @@ rounded, packed to the format's bytes.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -54,7 +55,9 @@ def main() -> None:
 
 def size_figures() -> Iterator[Figure]:
     """Of a fresh process, so that nothing else counts in its memory."""
-    done = subprocess.run([sys.executable, "-m", __name__], capture_output=True, text=True, check=True)
+    alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # threads would wait for each other
+    command = [sys.executable, "-m", "tests.bench_quant_size"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=alone)
     found = json.loads(done.stdout)
     millions, bits = found["parameters"] / 1e6, 8 * found["packed"] / found["parameters"]
     what = f"{millions:.0f} M parameters, WUSH without data, {FORM} ({bits:.2f} bits)"
