@@ -61,40 +61,57 @@ def steps(net: nn.Module, x: torch.Tensor, scale: float) -> np.ndarray:
     return np.abs(integers(net, x)[0] - floats(net, x)) / scale
 
 
-@pytest.mark.parametrize("bits", range(2, 9))
+class Beside(nn.Module):
+    """Modules that all read one quantized input; a tuple of what they make."""
+
+    def __init__(self, parts: list[nn.Module]) -> None:
+        super().__init__()
+        self.enter, self.parts = entry(), nn.ModuleList(parts)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        x = self.enter(x)
+        return tuple(part(x) for part in self.parts)
+
+
 @pytest.mark.parametrize("quantizer", [bq.Int8WeightPerTensorFloat, bq.Int8WeightPerChannelFloat])
-def test_the_stored_weights_are_the_trained_integers(bits: int, quantizer: type) -> None:
-    layer = qnn.QuantConv2d(
-        4, 8, 3, bias=True, weight_quant=quantizer, weight_bit_width=bits, bias_quant=bq.Int32Bias,
-        return_quant_tensor=True,
-    )  # fmt: skip
-    net = seen(entry(), layer, entry())
-    _, scheme = integers(net, images(2))
-    trained = layer.quant_weight()
-    (storage,) = scheme.weights.values()
-    wanted = trained.int(float_datatype=False).numpy()
-    stored = storage.quantize(trained.value.detach().numpy())
-    assert storage.bits <= bits
-    assert np.array_equal(stored, wanted)
-    assert np.array_equal(np.float32(storage.scales), np.broadcast_to(trained.scale.detach().numpy().ravel(), 8))
+def test_the_stored_weights_are_the_trained_integers(quantizer: type) -> None:
+    """Of every width."""
+    layers = [
+        qnn.QuantConv2d(4, 8, 3, bias=True, weight_quant=quantizer, weight_bit_width=bits, bias_quant=bq.Int32Bias)
+        for bits in range(2, 9)
+    ]
+    net = seen(Beside(layers))
+    _, scheme, _ = edgegate.quantize(net, (images(1),), input_range=(-1.0, 1.0))
+    assert len(scheme.weights) == len(layers)
+    for layer, storage, bits in zip(layers, scheme.weights.values(), range(2, 9), strict=True):
+        trained = layer.quant_weight()
+        assert storage.bits <= bits
+        assert np.array_equal(storage.quantize(trained.value.detach().numpy()), trained.int().numpy())
+        scales = np.broadcast_to(trained.scale.detach().numpy().ravel(), 8)
+        assert np.array_equal(np.array(storage.scales, np.float32), scales)
 
 
-@pytest.mark.parametrize("bits", range(2, 9))
 @pytest.mark.parametrize("signed", [True, False])
-def test_activations_keep_scale_and_clip(bits: int, signed: bool) -> None:
-    last = qnn.QuantIdentity(bit_width=bits) if signed else qnn.QuantReLU(bit_width=bits)
-    net = seen(entry(), qnn.QuantConv2d(4, 8, 3, bias=True), last)
-    x = images() * 3  # past what was seen, so that the clip counts
-    got, scheme = integers(net, x)
-    scale = float(last.act_quant.scale())
-    assert list(scheme.values.values())[-1].scale == scale
-    found = np.unique(np.rint(got / scale)).astype(int)
-    high = (1 << (bits - 1 if signed else bits)) - 1
-    assert found.max() == high
-    assert found.min() == (-high - 1 if signed else 0)
-    distance = np.abs(got - floats(net, x)) / scale
-    assert distance.max() < 1.01
-    assert (distance > 0.5).mean() < 0.02
+def test_activations_keep_scale_and_clip(signed: bool) -> None:
+    """Of every width, past what was seen."""
+    kind = qnn.QuantIdentity if signed else qnn.QuantReLU
+    net = seen(Beside([kind(bit_width=bits) for bits in range(2, 9)]))
+    net[0].enter = entry(16)
+    net[0].train()(images() * 4)
+    x = images().numpy() * 4
+    data, scheme, _ = edgegate.quantize(net.eval(), (images(1),), calib={"": x})
+    session = onnxruntime.InferenceSession(data)
+    with torch.inference_mode():
+        wanted = [y.numpy() for y in net(torch.from_numpy(x[:1]))]
+    (got,) = [session.run(None, {session.get_inputs()[0].name: x[:1]})]
+    for bits, part, y, want in zip(range(2, 9), net[0].parts, got, wanted, strict=True):
+        scale = float(part.act_quant.scale())
+        assert scale in {s.scale for s in scheme.values.values()}
+        stored = np.rint(y / scale)
+        high = (1 << (bits - 1 if signed else bits)) - 1
+        assert (stored.min(), stored.max()) == (-high - 1 if signed else 0, high)
+        assert np.abs(y - want).max() < 1.01 * scale
+        assert (np.abs(y - want) > scale / 2).mean() < 0.02
 
 
 @pytest.mark.parametrize(
