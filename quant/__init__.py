@@ -56,11 +56,11 @@ def quantize(
         raise ValueError("calibration is read twice: give a list of batches, not an iterator")
     if recipe.rounding == "gptq" and calibration is None:
         raise ValueError("gptq rounds by what the layers read: give calibration data, or round to nearest")
-    plan = plan_blocks(model, recipe, calibration)
+    plan = plan_blocks(model, recipe, calibration, integer=integer)
     apply_transforms(model, plan.transforms)
     done = round_blocks(model, plan.storages, plan.transforms, plan.inputs, recipe)
     if integer:
-        scheme = quantize_scheme(model, calibration, recipe, done.storages)
+        scheme = quantize_scheme(model, calibration, recipe, done.storages, plan.factors)
     else:
         scheme = Scheme(values={}, blocks=done.storages, options=recipe.options())
     biases = {**scheme.biases, **done.biases}
@@ -72,6 +72,7 @@ def quantize_scheme(
     calibration: Batches | None = None,
     recipe: Recipe | None = None,
     blocks: Mapping[str, BlockStorage] | None = None,
+    factors: Mapping[str, float] | None = None,
 ) -> Scheme:
     """How to store every value of ``model``, which is not touched.
 
@@ -81,6 +82,8 @@ def quantize_scheme(
             the moments that folded norms left behind.
         recipe: What is asked for; its formats are not read.
         blocks: The layers in blocks, by the name of their weights.
+        factors: By what values that layers in blocks read are multiplied before they are blocks, by name: a matter
+            of their scales, since those need be no powers of two.
 
     Raises:
         CompileError: Weights are NaN or infinite, or the float model computes NaN or infinity.
@@ -88,7 +91,7 @@ def quantize_scheme(
         ValueError: There is no calibration batch, or a pattern of the recipe matches nothing.
     """
     recipe = recipe or Recipe()
-    plan = Plan.of(model, recipe, blocks)
+    plan = Plan.of(model, recipe, blocks, factors)
     if calibration is None:
         covers = synthetic.covers(model, recipe)
         values = synthetic.run(model, synthetic.samples(model, recipe))

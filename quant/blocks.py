@@ -36,21 +36,24 @@ class BlockPlan:
         transforms: As a Scheme has them.
         report: Of every layer.
         inputs: Of the layers in blocks, by the name of the weights.
+        factors: By what a value is multiplied before it is cut into blocks, by its name.
     """
 
     storages: Mapping[str, BlockStorage] = field(default_factory=dict)
     transforms: Mapping[str, TransformStorage] = field(default_factory=dict)
     report: Report
     inputs: Mapping[str, InputMoments] = field(default_factory=dict)
+    factors: Mapping[str, float] = field(default_factory=dict)
 
 
-def plan_blocks(model: ir.Model, recipe: Recipe, calibration: Batches | None) -> BlockPlan:
+def plan_blocks(model: ir.Model, recipe: Recipe, calibration: Batches | None, *, integer: bool = True) -> BlockPlan:
     """Choose formats and transforms for the layers of a model, which is not changed.
 
     Args:
         model: Float, normalised.
         recipe: What is asked for.
         calibration: Batches of the model's inputs, read once; None: there are none.
+        integer: Whether activations will be integers, whose scales can be chosen for their blocks.
 
     Raises:
         CompileError: Weights or values are not finite.
@@ -60,7 +63,7 @@ def plan_blocks(model: ir.Model, recipe: Recipe, calibration: Batches | None) ->
     chosen = layer_formats(found, recipe.formats)
     wanted, reasons = sites(found, chosen)
     seen = _observe(model, recipe, calibration, wanted) if wanted else {}
-    choices = [_choose(model, recipe, site, seen[site.name], calibration is None) for site in wanted]
+    choices = [_choose(model, recipe, site, seen[site.name], calibration is None, integer) for site in wanted]
     transforms: dict[str, TransformStorage] = {}
     for choice in choices:
         if choice.candidate.transform.kind != "identity":
@@ -69,6 +72,7 @@ def plan_blocks(model: ir.Model, recipe: Recipe, calibration: Batches | None) ->
         storages={str(a.weight.name): c.site.storage for c in choices for a in c.site.layers},
         transforms=transforms,
         report=_report(found, choices, reasons),
+        factors={str(c.site.source.name): c.candidate.factor for c in choices if c.candidate.factor != 1},
         inputs={
             str(layer.weight.name): InputMoments(mean=seen[site.name].mean(), hessian=seen[site.name].hessian())
             for site in wanted
@@ -113,7 +117,7 @@ def _add(statistics: SiteStatistics, values: Array) -> None:
         raise CompileError(place, what, "check the weights and the calibration data") from e
 
 
-def _choose(model: ir.Model, recipe: Recipe, site: Site, seen: SiteStatistics, blind: bool) -> Choice:
+def _choose(model: ir.Model, recipe: Recipe, site: Site, seen: SiteStatistics, blind: bool, integer: bool) -> Choice:
     nodes = [layer.node for layer in site.layers]
     if any(given_blocks(layer) is not None for layer in site.layers):  # its weights are on their grid already
         recipe = replace(recipe, transform="none", rounding="nearest")
@@ -123,7 +127,7 @@ def _choose(model: ir.Model, recipe: Recipe, site: Site, seen: SiteStatistics, b
     if recipe.transform in ("auto", "wush"):
         blocks = tied_blocks(model, site.source, site.block, site.axis, readers=nodes)
     foldable = Foldable(diagonal=diagonal, blocks=blocks)
-    return select(site, _moments(site, seen, blind), seen.held_out(), recipe, foldable)
+    return select(site, _moments(site, seen, blind), seen.held_out(), recipe, foldable, free_scale=integer)
 
 
 def _moments(site: Site, seen: SiteStatistics, blind: bool) -> Moments:

@@ -27,11 +27,11 @@ from fnmatch import fnmatchcase
 import numpy as np
 import onnx_ir as ir
 
-from edgegate.graph import BLOCKS, LAYER, array
-from edgegate.quant import gates
+from edgegate.graph import LAYER, array
+from edgegate.quant import block_inputs, gates
 from edgegate.quant.accumulators import overflowing
 from edgegate.quant.bias_correction import corrections
-from edgegate.quant.given import between, in_powers, known_ranges
+from edgegate.quant.given import between, known_ranges
 from edgegate.quant.given_weights import free, given_weights
 from edgegate.quant.guesses import compounded
 from edgegate.quant.histogram import Histogram, fit
@@ -64,11 +64,18 @@ class Plan:
     groups: Groups
     layers: list[Layer]
     blocks: Mapping[str, BlockStorage]
+    factors: Mapping[str, float]
 
     @classmethod
-    def of(cls, model: ir.Model, recipe: Recipe, blocks: Mapping[str, BlockStorage] | None = None) -> Plan:
+    def of(
+        cls, model: ir.Model, recipe: Recipe, blocks: Mapping[str, BlockStorage] | None = None,
+        factors: Mapping[str, float] | None = None,
+    ) -> Plan:  # fmt: skip
         """Raises CompileError for NaN or infinite weights."""
-        return cls(model=model, recipe=recipe, groups=Groups(model), layers=layers(model), blocks=blocks or {})
+        groups, found = Groups(model), layers(model)
+        return cls(
+            model=model, recipe=recipe, groups=groups, layers=found, blocks=blocks or {}, factors=factors or {}
+        )  # fmt: skip
 
     @property
     def plain(self) -> list[Layer]:
@@ -109,8 +116,7 @@ def choose(plan: Plan, seen: Observation, covers: Mapping[str, Range], *, synthe
             break
         wide |= _with_gates(plan, wide | more, kinds)
     stored = _coarsen(fresh, stored, {name: np.array(w.scales) for name, w in weights.items()})
-    trained = _in_blocks(fresh, trained=True)
-    stored = {n: in_powers(s) if fresh.groups.owner(n) in trained else s for n, s in stored.items()}
+    stored = block_inputs.in_their_powers(fresh.groups, fresh.layers, fresh.blocks, fresh.factors, stored)
     biases = corrections(free(plan.plain), weights, seen.means) if plan.recipe.bias_correction else {}
     return Scheme(
         values=stored, weights=weights, biases=biases, blocks=plan.blocks, options=plan.recipe.options()
@@ -157,7 +163,9 @@ def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, i
         return set(groups.owners()) - set(groups.given)
     wide = {groups.owner(name) for pattern in recipe.int16 for name in _matching(plan.model, pattern)}
     members, narrow = groups.members(), _read_narrow(plan.model)
-    wide |= {name for name in _in_blocks(plan) if narrow.isdisjoint(members[name])}
+    wide |= {
+        name for name in block_inputs.owners(plan.groups, plan.layers, plan.blocks) if narrow.isdisjoint(members[name])
+    }
     wide |= between(plan.model, members, narrow) - set(kinds)
     if recipe.int16_below is not None:
         guessed = compounded(plan.model, recipe, kinds) if synthetic else set()
@@ -166,24 +174,6 @@ def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, i
             if (noisy or not guessed.isdisjoint(members[name])) and narrow.isdisjoint(members[name]):
                 wide.add(name)
     return _with_gates(plan, wide, kinds) - set(groups.given)
-
-
-def _in_blocks(plan: Plan, *, trained: bool = False) -> set[str]:
-    """The owners of what layers in blocks read: a block keeps what 8 bits for the whole tensor would lose."""
-    found = set()
-    for layer in plan.layers:
-        if layer.weight.name in plan.blocks and (not trained or BLOCKS in layer.node.metadata_props):
-            source = layer.node.inputs[0]
-            while source is not None and (node := source.producer()) is not None and _leads(node):
-                source = node.inputs[0]
-            assert source is not None, "a layer has an input"
-            found.add(plan.groups.owner(str(source.name)))
-    return found
-
-
-def _leads(node: ir.Node) -> bool:
-    """Whether a node stands between a value and the layers in blocks that read it: a Transform, with its moves."""
-    return is_move(node) or node.op_type == "Transform"
 
 
 def _with_gates(plan: Plan, wide: set[str], kinds: Mapping[str, ir.Node]) -> set[str]:

@@ -46,13 +46,17 @@ def known_ranges(model: ir.Model) -> dict[str, tuple[float, float]]:
     return result
 
 
-def in_powers(storage: Storage) -> Storage:
-    """``storage`` with its scale rounded up to a power of two: then a power of two for a block of it is one of reals.
+def in_powers(storage: Storage, factor: float = 1.0) -> Storage:
+    """``storage`` with its scale rounded up to a power of two over ``factor``.
 
-    So a layer that was trained with such scales finds the blocks that it was trained with.
+    Then a power of two for a block of integers is one of ``factor`` times the reals: so integers meet the blocks that
+    the float model was trained with, or its transforms chosen for. One bit of 16 is a small price for that; of 8
+    there is none to give.
     """
-    fraction, exponent = math.frexp(storage.scale)
-    return replace(storage, scale=storage.scale if fraction == 0.5 else math.ldexp(1.0, exponent))
+    if storage.dtype != "int16":
+        return storage
+    fraction, exponent = math.frexp(storage.scale * factor)
+    return replace(storage, scale=math.ldexp(1.0, exponent - (fraction == 0.5)) / factor)
 
 
 def between(model: ir.Model, members: Mapping[str, Sequence[str]], unfit: Container[str]) -> set[str]:

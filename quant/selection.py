@@ -16,7 +16,8 @@ from edgegate.graph import Array
 from edgegate.quant.moments import Moments, weight_moments
 from edgegate.quant.recipe import Recipe
 from edgegate.quant.sites import Site
-from edgegate.quant.transforms import Kind, Transform, build, fixed, rho, rounded
+from edgegate.quant.transforms import Kind, Transform, build, fixed, rho, rounded, tuned
+from edgegate.quant.transforms.gains import STEPS
 
 COLUMNS, PRODUCTS = 256, 1 << 32
 """A layer is judged by all its columns if that takes at most so many products, else by a sample of so many columns."""
@@ -37,12 +38,15 @@ class Candidate:
         transform: Of integers, unless its diagonal or all of it is folded.
         folded: "" nothing, "diagonal", or "all": what goes into the layers before.
         multiplications: Added per vector, or additions where it has no multiplications.
+        factor: By what the input is multiplied before it is quantized: a transform that was not made for powers of
+            two leaves it open, and integers have it for nothing.
         loss: On the held-out vectors.
     """
 
     transform: Transform
     folded: str
     multiplications: int
+    factor: float = 1.0
     loss: float = np.inf
 
 
@@ -80,7 +84,9 @@ class Foldable:
     blocks: Sequence[Sequence[int]] | None = None
 
 
-def select(site: Site, m_x: Moments, held_out: Array, recipe: Recipe, foldable: Foldable) -> Choice:
+def select(
+    site: Site, m_x: Moments, held_out: Array, recipe: Recipe, foldable: Foldable, *, free_scale: bool = False
+) -> Choice:
     """The transform of a site.
 
     Args:
@@ -89,9 +95,10 @@ def select(site: Site, m_x: Moments, held_out: Array, recipe: Recipe, foldable: 
         held_out: float64 [R, K].
         recipe: What is asked for, and the budget.
         foldable: Of the site.
+        free_scale: Whether the input can have any factor.
     """
     m_w = weight_moments(list(site.matrices()), site.block)
-    judge = Judge(site, held_out, recipe.seed)
+    judge = Judge(site, held_out, recipe.seed, free_scale=free_scale)
     plain = Candidate(transform=fixed("identity", site.channels, site.block), folded="", multiplications=0)
     tried = [judge(plain)]
     refused = []
@@ -132,17 +139,25 @@ def _candidate(
     count = -(-site.channels // size)
     adds = count * size * (size.bit_length() - 1)
     if kind == "wush_diag" and foldable.diagonal is not None:
-        made = build(kind, *(alike(m, foldable.diagonal) for m in (m_x, m_w)))
-        return Candidate(transform=made, folded="diagonal", multiplications=adds)
+        both = [alike(m, foldable.diagonal) for m in (m_x, m_w)]
+        return Candidate(transform=_built(site, kind, *both), folded="diagonal", multiplications=adds)
     if kind == "wush" and foldable.blocks is not None:
-        made = build(kind, *(joint(m, foldable.blocks) for m in (m_x, m_w)))
-        stored = rounded(made, recipe.transform_bits or "pow2")
+        both = [joint(m, foldable.blocks) for m in (m_x, m_w)]
+        stored = rounded(build(kind, *both), recipe.transform_bits or "pow2")
         return None if stored is None else Candidate(transform=stored, folded="all", multiplications=0)
-    stored = rounded(build(kind, m_x, m_w), recipe.transform_bits or "pow2")
+    stored = rounded(_built(site, kind, m_x, m_w), recipe.transform_bits or "pow2")
     if stored is None:
         return None
     multiplications = adds if kind == "hadamard" else count * size * size
     return Candidate(transform=stored, folded="", multiplications=multiplications)
+
+
+def _built(site: Site, kind: Kind, m_x: Moments, m_w: Moments) -> Transform:
+    """The transform, with the factors that suit the formats; its channels' own, if none must be alike."""
+    made = build(kind, m_x, m_w)
+    if site.activations is None or site.weights.block > site.block:
+        return made
+    return tuned(made, m_x, list(site.matrices()), site.weights, x_form=site.activations)
 
 
 def alike(moments: Moments, groups: Sequence[Sequence[int]]) -> Moments:
@@ -165,26 +180,34 @@ def joint(moments: Moments, groups: Sequence[Sequence[int]]) -> Moments:
 class Judge:
     """Measures the loss of candidates on the same vectors and columns."""
 
-    def __init__(self, site: Site, held_out: Array, seed: int) -> None:
+    def __init__(self, site: Site, held_out: Array, seed: int, *, free_scale: bool = False) -> None:
         self.site, self.x = site, held_out
         whole = len(held_out) * site.channels * site.outputs <= PRODUCTS
         rng = np.random.default_rng(seed)
         self.columns = [m if whole else _some(m, rng) for m in site.matrices()]
         self.products = [held_out @ m for m in self.columns]
         self.signal = sum(float(np.square(p).sum()) for p in self.products)
+        form = site.activations
+        self.free = free_scale and form is not None and form.power_of_two
 
     def __call__(self, candidate: Candidate) -> Candidate:
-        """The candidate with its loss; 0 where the layers' outputs are zero."""
+        """The candidate with its loss, 0 where the layers' outputs are zero, and its factor."""
         site, transform = self.site, candidate.transform
         x = transform.apply_x(self.x)
-        if site.activations is not None:
-            x = site.activations.quantize(x).values()
-        error = 0.0
-        for matrix, product in zip(self.columns, self.products, strict=True):
-            weights = site.weights.quantize(transform.apply_w(matrix).T).values()
-            error += float(np.square(x @ weights.T - product).sum())
-        loss = error / self.signal if self.signal else 0.0
-        return replace(candidate, loss=loss)
+        weights = [site.weights.quantize(transform.apply_w(m).T).values().T for m in self.columns]
+        tuned = transform.kind in ("wush", "wush_diag")
+        factors = 2.0 ** (np.arange(STEPS) / STEPS) if self.free and not tuned else np.ones(1)
+        losses = [self._loss(x, float(factor), weights) for factor in factors]
+        best = int(np.argmin(losses))
+        return replace(candidate, factor=float(factors[best]), loss=losses[best])
+
+    def _loss(self, x: Array, factor: float, weights: Sequence[Array]) -> float:
+        """With the input, float64 [R, K'], quantized after it was multiplied by ``factor``."""
+        if self.site.activations is not None:
+            x = self.site.activations.quantize(x * factor).values() / factor
+        pairs = zip(weights, self.products, strict=True)
+        error = sum(float(np.square(x @ w - product).sum()) for w, product in pairs)
+        return error / self.signal if self.signal else 0.0
 
 
 def _some(matrix: Array, rng: np.random.Generator) -> Array:
