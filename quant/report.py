@@ -32,6 +32,7 @@ class LayerReport:
             transform; None in int8. Layers that share a transform are measured together.
         sqnr_after: With it.
         sqnr: By transform, of all that were tried.
+        multiplications: Of the layer per inference.
         operations: Multiplications per inference that the transform adds (additions, for Hadamard); counted once
             among layers that share it.
         weight_bytes: Of the stored weights, their scales included.
@@ -54,6 +55,7 @@ class LayerReport:
     sqnr_before: float | None = None
     sqnr_after: float | None = None
     sqnr: Mapping[str, float] | None = None
+    multiplications: int
     operations: int = 0
     weight_bytes: int
     transform_bytes: int = 0
@@ -133,5 +135,13 @@ def identity_of(layer: Layer) -> dict[str, Any]:
     props = layer.node.metadata_props
     return {
         "name": layer.output, "layer": props.get(LAYER, ""), "source": props.get(SOURCE, ""),
-        "weight": str(layer.weight.name), "shape": layer.data().shape,
+        "weight": str(layer.weight.name), "shape": layer.data().shape, "multiplications": products(layer),
     }  # fmt: skip
+
+
+def products(layer: Layer) -> int:
+    """The multiplications of a layer per inference: each output value is a sum over the weights of its channel."""
+    data = layer.data()
+    if layer.node.op_type == "Affine":
+        return math.prod(shape(layer.node.outputs[0]))
+    return math.prod(shape(layer.node.outputs[0])) * (data.size // data.shape[layer.axis])

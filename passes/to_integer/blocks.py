@@ -224,10 +224,9 @@ def windows(lowering: Lowering, node: ir.Node, value: ir.Value, name: str) -> ir
         zero = lowering.constant(f"{name}.outside", np.zeros((batch, 1, channels), dtype.numpy()))
         dims = (batch, pixels + 1, channels)
         flat = lowering.emit("Concat", [flat, zero], f"{name}.bordered", dtype, dims, {"axis": 1}, domain="")
-    picked = lowering.emit(
-        "Gather", [flat, lowering.constant(f"{name}.taps", index)], f"{name}.picked", dtype, (batch, len(index), channels),
-        {"axis": 1}, domain="",
-    )  # fmt: skip
+    dims = (batch, len(index), channels)
+    under = [flat, lowering.constant(f"{name}.taps", index)]
+    picked = lowering.emit("Gather", under, f"{name}.picked", dtype, dims, {"axis": 1}, domain="")
     return reshaped(picked, (batch, *out, int(np.prod(kernel)) * channels), "windows")
 
 

@@ -29,13 +29,20 @@ FORMATS: Mapping[str, BlockFormat] = MappingProxyType(
 """Every format by name, with its default scale rule."""
 
 
+FAMILIES = (
+    "int<bits>_g<group>, bfp<bits + 8>_b<block>, msfp12, msfp16, mxint8, mxfp8_e4m3, mxfp8_e5m2, mxfp6_e3m2, "
+    "mxfp6_e2m3, mxfp4, nvfp4, bfp16_quark, bfp16_bump and bfp16_aie_trunc"
+)
+"""The formats' names, for people."""
+
+
 def format_named(name: str) -> BlockFormat:
     """The format called ``name``: one of ``FORMATS``, maybe with the suffix ``-floor``, ``-even`` or ``-ceil``.
 
     ``bfp12_b32`` and ``bfp12`` are the same.
 
     Raises:
-        ValueError: There is none; the message has the nearest names, and all.
+        ValueError: There is none; the message has the nearest names, and those of the families.
     """
     base, _, rule = name.partition("-")
     found = FORMATS.get(bfp.ALIASES.get(base, base))
@@ -47,4 +54,4 @@ def format_named(name: str) -> BlockFormat:
         raise ValueError(f"no scale rule is called {rule!r}; the rules are {', '.join(RULES)}")
     near = difflib.get_close_matches(base, [*FORMATS, *bfp.ALIASES])
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    raise ValueError(f"no block format is called {name!r}; {hint}the formats are {', '.join(FORMATS)}")
+    raise ValueError(f"no block format is called {name!r}; {hint}there are {FAMILIES}")

@@ -99,7 +99,8 @@ def _shrunk(moments: Moments) -> Array:
     live = (deviations > 0).sum(axis=1)
     pairs = live * (live - 1)
     found = squares.sum(axis=(1, 2)) - live
-    kept = np.clip(1 - pairs / moments.count / np.maximum(found, np.finfo(np.float64).tiny), 0, 1)
+    noise = np.divide(pairs / moments.count, found, where=found > pairs / moments.count, out=np.ones_like(found))
+    kept = 1 - noise
     diagonals = moments.diagonal[:, :, None] * np.eye(moments.block)
     return diagonals + kept[:, None, None] * (blocks - diagonals)
 
