@@ -9,6 +9,7 @@ so the sum has one real scale per output channel, as that of any other layer.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -49,6 +50,11 @@ def integer_formats() -> dict[str, list[str]]:
         "weights": [name for name, f in found if fits(f)],
         "activations": [name for name, f in found if reads(f)],
     }
+
+
+def _named(names: Sequence[str]) -> str:
+    """The names, of each format those of one block size."""
+    return ", ".join(name for name in names if not re.search(r"_b\d+$|_g(?!32$)", name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +120,7 @@ def quantized(lowering: Lowering, x: Stored, storage: BlockStorage, name: str) -
         raise NotLowerable("its activations have no block format", "name one, as in bfp12:bfp16")
     format_ = format_named(storage.activations)
     if not reads(format_):
-        have = ", ".join(integer_formats()["activations"])
+        have = _named(integer_formats()["activations"])
         raise NotLowerable(f"{storage.activations} activations have no integer form", f"integer graphs have {have}")
     padded = surround(lowering, x, x.order[-1], [0, -x.dims[-1] % format_.block], 0.0, f"{name}.whole")
     dims = padded.dims
@@ -175,7 +181,7 @@ def _fitting(storage: BlockStorage, columns: Array, bias: Array, a: Quantized) -
     """The weights, with scales of as many bits as sums of 48 bits leave room for."""
     format_ = format_named(storage.weights)
     if not fits(format_):
-        have = ", ".join(integer_formats()["weights"])
+        have = _named(integer_formats()["weights"])
         raise NotLowerable(f"{storage.weights} weights have no integer form", f"integer graphs have {have}")
     product = OPS[DOMAIN, "BlockMatMul"]
     values = (a.significands, a.exponents)

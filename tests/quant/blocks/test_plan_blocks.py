@@ -94,7 +94,7 @@ def test_formats_by_layer() -> None:
 
 
 def test_layers_that_fit_no_block_say_why() -> None:
-    _, scheme, report = quantize(floats(made(GatedConvs), 1, 3, 8, 8), Recipe(formats=("bfp12",)), integer=False)
+    _, _, report = quantize(floats(made(GatedConvs), 1, 3, 8, 8), Recipe(formats=("bfp12",)), integer=False)
     found = by_layer(report)
     assert found["first"].format == "int8" and "half of a block" in found["first"].reason
     assert found["value"].format == found["mix"].format == "bfp12"
