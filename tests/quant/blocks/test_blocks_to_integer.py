@@ -81,7 +81,8 @@ def test_a_layer_computes_what_its_formats_say(pair: str, transform: str) -> Non
     weight, bias = (p.detach().numpy().astype(np.float64) for p in (net.layer.weight, net.layer.bias))
     for batch in batches:
         found = values(model, batch)
-        x = interpreter.quantize(batch["x"], np.array(held.scale, np.float32), np.zeros((), np.int16)).astype(np.float64)
+        scale, zero = np.array(held.scale, np.float32), np.zeros((), np.int16)
+        x = interpreter.quantize(batch["x"], scale, zero).astype(np.float64)
         step, w = held.scale, weight
         if transform == "hadamard":
             x, w = (turned(a, block) for a in (x, weight))
