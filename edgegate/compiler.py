@@ -14,7 +14,8 @@ from edgegate.options import CompileOptions
 from edgegate.passes import FLOAT, INTEGER, run
 from edgegate.passes.to_integer import to_integer
 from edgegate.quant import Recipe, Scheme, quantize
-from edgegate.quant.apply import apply_transforms
+from edgegate.quant.apply import apply_scheme
+from edgegate.quant.product_storage import no_integers
 from edgegate.report import report
 from edgegate.stages import Proof
 from edgegate.targets import names, target
@@ -75,13 +76,15 @@ def integer(model: ir.Model, scheme: Scheme) -> Proof:
 
 
 def quantized_model(source: Any, example: Any, options: CompileOptions) -> tuple[ir.Model, Scheme, Findings]:
-    """The float model with the transforms of its scheme, the scheme, and the report on its layers if it is new."""
+    """The float model with the changes of its scheme, the scheme, and the report on its layers if it is new."""
     whole = options.form == "integer"
+    if whole and options.keys != "none":
+        raise no_integers(f"keys {options.keys}")
     model = frontend.load(source, example=example, model=options.model, batch=options.batch, indices=not whole)
     run(model, FLOAT, stages.floating)
     if options.scheme is not None:
         scheme = Scheme.from_json(options.scheme)
-        apply_transforms(model, scheme.transforms)
+        apply_scheme(model, scheme)
         findings: Findings = {}
     else:
         batches = None if options.calib is None else Batches.of(model, options.calib, options.batch)
@@ -96,6 +99,7 @@ def recipe(options: CompileOptions) -> Recipe:
     return Recipe(
         method=options.calib_method, int16=options.int16, input_range=options.input_range, formats=options.formats,
         transform=options.transform, transform_bits=options.transform_bits, rounding=options.rounding,
+        keys=options.keys,
     )  # fmt: skip
 
 

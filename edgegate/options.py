@@ -39,6 +39,8 @@ class CompileOptions:
         transform: What may stand before layers in blocks: auto, none, hadamard, wush-diag or wush.
         transform_bits: Of the entries of a transform, 4 to 8; 0: powers of two.
         rounding: Of weights in blocks: nearest or gptq.
+        keys: What attention multiplies in blocks, "KEYS:QUERIES" or one format for both, its channels scaled and
+            sorted where that helps; "none": nothing. There is no integer form of it.
         form: Of a quantized model: "integer"; "qdq": float, with standard blocked QuantizeLinear and
             DequantizeLinear that ONNX Runtime runs; "qdq-native": with the narrow float types of newer opsets.
             Compilation is always "integer".
@@ -63,6 +65,7 @@ class CompileOptions:
     transform: str = "auto"
     transform_bits: int = 6
     rounding: str = "nearest"
+    keys: str = "none"
     form: str = "integer"
 
     def __post_init__(self) -> None:
@@ -116,7 +119,7 @@ class CompileOptions:
         """The options as plain JSON values for a manifest; data and schemes by their SHA-256."""
         plain = (
             *("target", "triple", "mcpu", "threads", "batch", "model", "calib_method"),
-            *("transform", "transform_bits", "rounding"),
+            *("transform", "transform_bits", "rounding", "keys"),
         )
         described: dict[str, Any] = {name: getattr(self, name) for name in plain}
         described["int16"], described["formats"] = list(self.int16), list(self.formats)

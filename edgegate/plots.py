@@ -73,7 +73,7 @@ def draw(findings: Mapping[str, Any], kind: str) -> bytes:
         if rows:
             _page(figure, rows, findings)
         else:
-            _empty(figure)
+            _empty(figure, products(findings))
         file = io.BytesIO()
         figure.savefig(file, format=kind, metadata=UNDATED[kind])
     return file.getvalue()
@@ -121,6 +121,15 @@ def compared(rows: Sequence[Row]) -> list[tuple[float, float, str]]:
     return [(row["rho"], loss, COLOURS[row["transform"]]) for row, loss in zip(both, losses, strict=True)]
 
 
+def products(findings: Mapping[str, Any]) -> str:
+    """What is said of attention, if there was any: how many products are in blocks, and what that did to the worst."""
+    found = [row for row in findings.get("attention", ()) if row["sqnr_after"] is not None]
+    if not found:
+        return ""
+    before, after = (min(row[key] for row in found) for key in ("sqnr_before", "sqnr_after"))
+    return f"; logits of {len(found)} attentions: {before:.1f} dB at least, {after:.1f} dB once keys are sorted"
+
+
 def _page(figure: Any, rows: Sequence[Row], findings: Mapping[str, Any]) -> None:
     """Layers in rows, with their panels side by side; below them what is about all of them."""
     high = min(max(PITCH * len(rows), LEAST), MOST)
@@ -138,15 +147,14 @@ def _page(figure: Any, rows: Sequence[Row], findings: Mapping[str, Any]) -> None
     grid = lower.subgridspec(1, 2, width_ratios=(4, 5))
     _predictions(figure.add_subplot(grid[0]), rows)
     _sizes(figure.add_subplot(grid[1]), findings["layers"])
-    title = f"Layers: {len(rows)} in blocks, {len(findings['layers']) - len(rows)} in int8"
+    title = f"Layers: {len(rows)} in blocks, {len(findings['layers']) - len(rows)} in int8{products(findings)}"
     figure.legend(handles=_legend(rows), loc="outside upper center", ncols=7, title=title, title_fontsize=12)
 
 
-def _empty(figure: Any) -> None:
+def _empty(figure: Any, others: str) -> None:
     figure.set_size_inches(8, 2)
-    figure.text(
-        0.5, 0.5, "No layer was put in blocks: there is nothing to draw.", ha="center", va="center", fontsize=12
-    )
+    text = f"No layer was put in blocks: there is nothing to draw{others}."
+    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=12)
 
 
 def _label(axes: Any, rows: Sequence[Row], high: float) -> None:

@@ -10,10 +10,13 @@ import onnx_ir as ir
 from edgegate.graph import Array
 from edgegate.quant import execute, synthetic
 from edgegate.quant.apply import apply_transforms
+from edgegate.quant.attention import plan_attention
 from edgegate.quant.block_rounding import round_blocks
 from edgegate.quant.blocks import plan_blocks
 from edgegate.quant.choose import Plan, choose
+from edgegate.quant.kvsort import apply_products
 from edgegate.quant.observe import observe
+from edgegate.quant.product_storage import ProductStorage, no_integers
 from edgegate.quant.recipe import Recipe
 from edgegate.quant.report import Report
 from edgegate.quant.scheme import Scheme
@@ -21,8 +24,8 @@ from edgegate.quant.storage import BlockStorage, Storage, WeightStorage
 from edgegate.quant.transform_storage import TransformStorage
 
 __all__ = [
-    "BlockStorage", "Recipe", "Report", "Scheme", "Storage", "TransformStorage", "WeightStorage", "quantize",
-    "quantize_scheme",
+    "BlockStorage", "ProductStorage", "Recipe", "Report", "Scheme", "Storage", "TransformStorage", "WeightStorage",
+    "quantize", "quantize_scheme",
 ]  # fmt: skip
 
 Batches = Iterable[Mapping[str, Array]]
@@ -34,11 +37,12 @@ def quantize(
     """Decide how a model is stored, and bring its transforms into it: the same for the same model, data and recipe.
 
     Args:
-        model: Float, normalised by ``edgegate.passes.FLOAT``. It is changed: transforms are folded or inserted, and
-            the weights that read them make up for them, so it computes what it did.
+        model: Float, normalised by ``edgegate.passes.FLOAT``. It is changed: channels of keys and queries are scaled
+            and sorted, transforms are folded or inserted, and the weights that read them make up for them, so it
+            computes what it did.
         recipe: What is asked for.
-        calibration: Batches of the model's inputs, read twice, one batch at a time. None: synthetic inputs, and the
-            gains and moments of norms.
+        calibration: Batches of the model's inputs, read up to three times, one batch at a time. None: synthetic
+            inputs, and the gains and moments of norms.
         integer: Whether the scheme says of every value how it is stored, for ``to_integer``; else of the layers in
             blocks alone, for ``to_qdq``.
 
@@ -46,7 +50,8 @@ def quantize(
         The model, the scheme, and what was done to each layer.
 
     Raises:
-        CompileError: Weights are NaN or infinite, or the float model computes NaN or infinity.
+        CompileError: Weights are NaN or infinite, or the float model computes NaN or infinity, or queries and keys
+            are to be stored in blocks of a program of integers.
         InputError: A calibration batch does not fit the model.
         ValueError: There is no calibration batch, it can be read only once, or a pattern of the recipe matches
             nothing.
@@ -56,6 +61,10 @@ def quantize(
         raise ValueError("calibration is read twice: give a list of batches, not an iterator")
     if recipe.rounding == "gptq" and calibration is None:
         raise ValueError("gptq rounds by what the layers read: give calibration data, or round to nearest")
+    if integer and recipe.keys != "none":
+        raise no_integers(f"keys {recipe.keys}")
+    attention = plan_attention(model, recipe, calibration)
+    apply_products(model, attention.products)
     plan = plan_blocks(model, recipe, calibration, integer=integer)
     apply_transforms(model, plan.transforms)
     done = round_blocks(model, plan.storages, plan.transforms, plan.inputs, recipe)
@@ -63,8 +72,9 @@ def quantize(
         scheme = quantize_scheme(model, calibration, recipe, done.storages, plan.factors)
     else:
         scheme = Scheme(values={}, blocks=done.storages, options=recipe.options())
-    biases = {**scheme.biases, **done.biases}
-    return model, replace(scheme, biases=biases, transforms=plan.transforms), plan.report
+    scheme = replace(scheme, biases={**scheme.biases, **done.biases})
+    scheme = replace(scheme, transforms=plan.transforms, products=attention.products)
+    return model, scheme, replace(plan.report, attention=attention.report)
 
 
 def quantize_scheme(

@@ -1,4 +1,4 @@
-"""Bringing the transforms of a Scheme into a float model: all it computes stays as it was, in exact arithmetic."""
+"""Bringing what a Scheme changes into a float model: all it computes stays as it was, in exact arithmetic."""
 
 from __future__ import annotations
 
@@ -12,9 +12,24 @@ from edgegate.graph import Array, shape, where
 from edgegate.passes._rewrite import revise
 from edgegate.quant.folds import fold_blocks, fold_diagonal
 from edgegate.quant.insert_transform import insert_transform
+from edgegate.quant.kvsort import apply_products
+from edgegate.quant.scheme import Scheme
 from edgegate.quant.sites import matrix_of, with_matrix
 from edgegate.quant.transform_storage import TransformStorage
 from edgegate.quant.weights import Layer, layer_of
+
+
+def apply_scheme(model: ir.Model, scheme: Scheme) -> None:
+    """Bring a scheme's products, then its transforms, into the float model that it was made for.
+
+    Raises:
+        CompileError: It is of another model, or cannot be repeated: error feedback (GPTQ) rounds weights by data.
+    """
+    if scheme.options.get("rounding") == "gptq" and scheme.blocks:
+        what = "its weights were rounded by gptq, from data that it does not hold"
+        raise CompileError("the scheme", what, "quantize again from the model and its calibration data")
+    apply_products(model, scheme.products)
+    apply_transforms(model, scheme.transforms)
 
 
 def apply_transforms(model: ir.Model, transforms: Mapping[str, TransformStorage]) -> None:

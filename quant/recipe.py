@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 
 from edgegate.quant.layer_formats import layer_format
+from edgegate.quant.product_storage import product_formats
 from edgegate.quant.scheme import Option
 
 METHODS = ("minmax", "percentile", "mse")
@@ -44,6 +45,8 @@ class Recipe:
         transform_bits: Bits of an integer transform's entries, 4 to 8; 0: powers of two, signed.
         transform_budget: An on-line transform costs at most this many times its readers' multiplications.
         rounding: Of weights in blocks: "nearest", or "gptq" (needs calibration data).
+        keys: What queries and keys are stored in as attention multiplies them: "KEYS:QUERIES", one name for both,
+            or "none". Channels of keys are scaled and sorted for it where that helps (K-sort).
         samples: Number of synthetic inputs without calibration data.
         seed: Of the synthetic inputs.
 
@@ -64,6 +67,7 @@ class Recipe:
     transform_bits: int = 6
     transform_budget: float = 0.5
     rounding: str = "nearest"
+    keys: str = "none"
     samples: int = 64
     seed: int = 0
 
@@ -93,6 +97,7 @@ class Recipe:
         _one_of("rounding", self.rounding, ROUNDINGS)
         if not 0 <= self.transform_budget <= 1000:
             raise ValueError(f"transform_budget must lie in [0, 1000], got {self.transform_budget}")
+        product_formats(self.keys)
         if isinstance(self.formats, str) or not self.formats:
             raise ValueError(f"formats must be a tuple of formats, got {self.formats!r}")
         for entry in self.formats:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgegate.graph import LAYER, SOURCE, shape
+from edgegate.quant.attention_report import AttentionReport
 from edgegate.quant.formats import format_named
 from edgegate.quant.selection import Choice
 from edgegate.quant.weights import Layer
@@ -71,10 +72,12 @@ class Report:
     Attributes:
         layers: One entry each.
         moments: By source of a transform: where its moments came from ("calibration", "gamma", "synthetic").
+        attention: One entry for each product of queries and keys, if they were asked for.
     """
 
     layers: tuple[LayerReport, ...]
     moments: Mapping[str, str]
+    attention: tuple[AttentionReport, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -82,6 +85,7 @@ class Report:
         return {
             "layers": [asdict(layer) for layer in self.layers],
             "moments": dict(self.moments),
+            "attention": [asdict(product) for product in self.attention],
             "totals": {
                 "float_bytes": float_bytes,
                 "weight_bytes": sum(layer.weight_bytes for layer in self.layers),

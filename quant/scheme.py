@@ -8,10 +8,11 @@ Its JSON is canonical (same scheme, same bytes) and meant to be read and edited 
      "biases": {"b": [0.001, -0.002]},
      "blocks": {"v": {"weights": "bfp12", "activations": "bfp16", "scales": [], "tensor_scale": 1.0}},
      "transforms": {},
+     "products": {},
      "options": {"method": "mse"}}
 
-A scheme with ``transforms`` is one of the model before they are applied
-(:func:`edgegate.quant.apply.apply_transforms`).
+A scheme with ``products`` or ``transforms`` is one of the model before they are applied, in that order
+(:func:`edgegate.quant.apply.apply_scheme`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeAlias
 
+from edgegate.quant.product_storage import ProductStorage
 from edgegate.quant.storage import BlockStorage, Storage, WeightStorage
 from edgegate.quant.transform_storage import TransformStorage
 
@@ -32,6 +34,7 @@ Option: TypeAlias = "str | int | float | bool | list[str] | list[float] | None"
 
 PARTS = (
     ("values", Storage), ("weights", WeightStorage), ("blocks", BlockStorage), ("transforms", TransformStorage),
+    ("products", ProductStorage),
 )  # fmt: skip
 """The attributes that map names to how something is stored."""
 
@@ -46,6 +49,7 @@ class Scheme:
         biases: By name of the bias initializer: corrections, added to the float bias before it is rounded.
         blocks: By name of the weight initializer: what is stored in blocks, and not in ``weights``.
         transforms: What stands before the layers in blocks, by a name of its own.
+        products: By name of the scores: the products of queries and keys that are stored in blocks.
         options: Where the scheme came from: the recipe and the calibration. Nothing reads it but people.
 
     Raises:
@@ -57,6 +61,7 @@ class Scheme:
     biases: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     blocks: Mapping[str, BlockStorage] = field(default_factory=dict)
     transforms: Mapping[str, TransformStorage] = field(default_factory=dict)
+    products: Mapping[str, ProductStorage] = field(default_factory=dict)
     options: Mapping[str, Option] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -83,6 +88,7 @@ class Scheme:
             "biases": self.biases,
             "blocks": {k: asdict(v) for k, v in self.blocks.items()},
             "transforms": {k: asdict(v) for k, v in self.transforms.items()},
+            "products": {k: asdict(v) for k, v in self.products.items()},
             "options": self.options,
         }
         return json.dumps(document, allow_nan=False, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
@@ -96,7 +102,7 @@ class Scheme:
                 infinite number, or an impossible storage; the message names the entry.
         """
         document = _parse(text)
-        keys = ("schema", "values", "weights", "biases", "blocks", "transforms", "options")
+        keys = ("schema", "values", "weights", "biases", "blocks", "transforms", "products", "options")
         _expect_keys("the scheme", document, keys)
         if document["schema"] != SCHEMA or isinstance(document["schema"], bool):
             raise ValueError(f"schema {document['schema']!r} is not {SCHEMA}: written by another version")
@@ -106,6 +112,7 @@ class Scheme:
             biases=_entries(document, "biases", lambda entry: tuple(map(_number, _list(entry)))),
             blocks=_entries(document, "blocks", _block_storage),
             transforms=_entries(document, "transforms", _transform_storage),
+            products=_entries(document, "products", _product_storage),
             options=_entries(document, "options", _check_option),
         )
 
@@ -175,6 +182,14 @@ def _transform_storage(entry: Any) -> TransformStorage:
     _expect_keys("a transform", entry, tuple(field.name for field in fields(TransformStorage)))
     lists = {name: tuple(_list(entry[name])) for name in ("readers", "diagonal", "matrices")}
     return TransformStorage(**{**entry, **lists, "diagonal": tuple(map(_number, lists["diagonal"]))})
+
+
+def _product_storage(entry: Any) -> ProductStorage:
+    _expect_keys("a product", entry, tuple(field.name for field in fields(ProductStorage)))
+    if not isinstance(entry["keys"], str) or not isinstance(entry["queries"], str | None):
+        raise ValueError(f"a format must be a name, got {entry['keys']!r:.60} and {entry['queries']!r:.60}")
+    order, scale = tuple(_list(entry["order"])), tuple(map(_number, _list(entry["scale"])))
+    return ProductStorage(**{**entry, "order": order, "scale": scale})
 
 
 def _list(entry: Any) -> list[Any]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from edgegate.graph import Array
 from edgegate.quant.moments import Moments, MomentsSum, Source
+from edgegate.quant.sample import Sample
 from edgegate.quant.sites import Site
 
 HELD = 256
@@ -31,7 +32,7 @@ class SiteStatistics:
         self.site = site
         self._rng = np.random.default_rng(seed)
         self._sum = MomentsSum(site.channels, site.block, source)
-        self._kept, self._keys = np.zeros((0, site.channels), np.float32), np.zeros(0)
+        self._kept = Sample(HELD, (site.channels,), self._rng)
         self._summed, self._seen, self._total = 0, 0, np.zeros(site.channels)
         self._hessian = np.zeros((site.channels, site.channels)) if hessian else None
 
@@ -41,19 +42,12 @@ class SiteStatistics:
         held = self._rng.random(len(rows)) * SHARE < 1
         if not self._summed and held.all():
             held[0] = False
-        self._keep(rows[held])
+        self._kept.add(rows[held])
         self._sum.add(rows[~held])
         self._summed += int((~held).sum())
         self._seen, self._total = self._seen + len(rows), self._total + rows.sum(axis=0, dtype=np.float64)
         if self._hessian is not None:
             self._hessian += rows.T.astype(np.float64) @ rows.astype(np.float64)
-
-    def _keep(self, rows: Array) -> None:
-        """A uniform sample of all rows ever given: those with the least random keys."""
-        keys = np.concatenate([self._keys, self._rng.random(len(rows))])
-        least = np.sort(np.argsort(keys, kind="stable")[:HELD])
-        both = np.concatenate([self._kept, rows.astype(np.float32)])
-        self._keys, self._kept = keys[least], both[least]
 
     def moments(self) -> Moments:
         """Of the vectors that were not held out."""
@@ -64,7 +58,7 @@ class SiteStatistics:
 
         Where no vector was held out, or all are zero: noise of the channels' mean squares.
         """
-        rows = self._kept[np.any(self._kept != 0, axis=1)].astype(np.float64)
+        rows = self._kept.rows[np.any(self._kept.rows != 0, axis=1)].astype(np.float64)
         if len(rows):
             return rows
         deviation = np.sqrt(self.moments().diagonal.reshape(-1)[: self.site.channels])

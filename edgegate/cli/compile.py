@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from edgegate.artifact import Artifact
 
 
+Output = Annotated[
+    str | None, typer.Option("--output", "-o", help="The artifact: a file, or a folder if it ends in /.")
+]
+
+
 def compile(
     source: arguments.Source,
     target: Annotated[str, typer.Option("--target", help="What to compile for; see edgegate targets.")] = "llvm",
     calib: arguments.Calib = "none",
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", help="The artifact: a file, or a folder if it ends in /.")
-    ] = None,
+    output: Output = None,
     calib_method: arguments.Method = "mse",
     input_range: arguments.Range = None,
     scheme: arguments.SchemePath = None,
@@ -29,6 +32,7 @@ def compile(
     transform: arguments.Transform = "auto",
     transform_bits: arguments.TransformBits = 6,
     rounding: arguments.Rounding = "nearest",
+    keys: arguments.Keys = "none",
     model: arguments.Factory = None,
     shape: arguments.Shape = None,
     batch: arguments.Batch = 1,
@@ -47,7 +51,7 @@ def compile(
     options = arguments.options(
         target=target, mcpu=mcpu, triple=triple, threads=threads, model=model, shape=shape, batch=batch,
         calib=calib, calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16,
-        format=format, transform=transform, transform_bits=transform_bits, rounding=rounding,
+        format=format, transform=transform, transform_bits=transform_bits, rounding=rounding, keys=keys,
     )  # fmt: skip
     with extra_needed(), progress(f"compiling {source} for {target}"):
         from edgegate.compiler import compile_model

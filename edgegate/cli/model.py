@@ -54,6 +54,9 @@ TransformBits = Annotated[
 Rounding = Annotated[
     str, typer.Option("--rounding", metavar="NAME", help="Of weights in blocks: nearest, or gptq (with --calib).")
 ]
+Keys = Annotated[
+    str, typer.Option("--keys", metavar="KEYS[:QUERIES]", help="Blocks of attention's keys and queries, or none.")
+]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Samples per call, where the model leaves it open.")]
 
 

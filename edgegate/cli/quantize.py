@@ -24,7 +24,7 @@ Form = Annotated[
         "--form",
         metavar="NAME",
         help="integer; qdq: float, with standard blocked QuantizeLinear and DequantizeLinear; qdq-native: the same "
-        "with FLOAT4E2M1. Unless named, integer for int8 and qdq for block formats.",
+        "with FLOAT4E2M1. Unless named, qdq for block formats and integer without.",
     ),
 ]
 ReportPath = Annotated[str | None, typer.Option("--report", metavar="FILE", help="Write a report (JSON) here.")]
@@ -48,6 +48,7 @@ def quantize(
     transform: arguments.Transform = "auto",
     transform_bits: arguments.TransformBits = 6,
     rounding: arguments.Rounding = "nearest",
+    keys: arguments.Keys = "none",
     model: arguments.Factory = None,
     shape: arguments.Shape = None,
     batch: arguments.Batch = 1,
@@ -55,14 +56,14 @@ def quantize(
     debug: Debug = False,
 ) -> None:
     """Quantize a model, as a graph that ONNX Runtime runs."""
-    form = form or ("integer" if set(format or ()) <= {"int8"} else "qdq")
+    form = form or ("integer" if set(format or ()) <= {"int8"} and keys == "none" else "qdq")
     ending = ".int.onnx" if form == "integer" else ".qdq.onnx"
     path = output or os.path.splitext(os.path.basename(source))[0] + ending
     writable(path, report, scheme_out, plot, keep=(source, calib, scheme))
     options = arguments.options(
         model=model, shape=shape, batch=batch, form=form,
         calib=calib, calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16,
-        format=format, transform=transform, transform_bits=transform_bits, rounding=rounding,
+        format=format, transform=transform, transform_bits=transform_bits, rounding=rounding, keys=keys,
     )  # fmt: skip
     graph, chosen, findings = _quantized(source, options, drawn=plot)
     _write({report: _text(findings), scheme_out: chosen.to_json().encode(), path: graph})

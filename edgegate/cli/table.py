@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,11 +20,17 @@ FOLDED = {"": "", "diagonal": ", diagonal folded", "all": ", folded"}
 
 
 def table(findings: Mapping[str, Any]) -> list[str]:
-    """A line per layer, and one for all of them; nothing if blocks were neither used nor asked for.
+    """A line per layer and per product of queries and keys, and some for all of them.
+
+    Layers are left out if blocks were neither used nor asked for.
 
     Args:
         findings: The document of a :class:`edgegate.quant.report.Report`, or one that holds it.
     """
+    return [*_of_layers(findings), *_of_products(findings.get("attention", ()))]
+
+
+def _of_layers(findings: Mapping[str, Any]) -> list[str]:
     layers = findings.get("layers", [])
     if all(row["sqnr"] is None and not row["reason"] for row in layers):
         return []
@@ -50,6 +57,24 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         amount(row["operations"], ""),
         "",
     )
+
+
+def _of_products(products: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What attention multiplies in blocks."""
+    lines = [_product(row) for row in products[:MOST]]
+    if len(products) > MOST:
+        lines.append(f"... and {len(products) - MOST} products more: --report tells of all")
+    return lines
+
+
+def _product(row: Mapping[str, Any]) -> str:
+    name = elided(printable(row["keys"] or row["name"]), NAME)
+    stored = f"keys {row['key_format']} ({row['bits_per_key']:.2f} bits), queries {row['query_format']}"
+    if row["sqnr_before"] is None:
+        return f"{name}: {stored}; not sorted: {printable(row['reason'])}"
+    counts = Counter(row["groups"])
+    done = ", ".join(f"{kind} of {count}" for kind, count in counts.items())
+    return f"{name}: {stored}; {done}; logits {row['sqnr_before']:.1f} -> {row['sqnr_after']:.1f} dB"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

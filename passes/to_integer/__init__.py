@@ -16,6 +16,7 @@ from edgegate.passes.to_integer import elements, layers, moves, resizes, transfo
 from edgegate.passes.to_integer._lowering import Lowering, Rule, Stored, lower_all
 from edgegate.passes.to_integer._scaling import dtype_of
 from edgegate.quant.fitting import check_fit
+from edgegate.quant.product_storage import no_integers
 from edgegate.quant.scheme import Scheme
 from edgegate.quant.storage import Storage
 
@@ -64,6 +65,8 @@ def to_integer(scheme: Scheme) -> Pass:
     """
 
     def apply(model: ir.Model) -> None:
+        if scheme.products:
+            raise no_integers(f"product {min(scheme.products)} of the scheme")
         check_fit(model, scheme)
         old = list(model.graph.initializers.values())
         taken = {str(v.name) for v in (*model.graph.inputs, *model.graph.outputs, *old)}

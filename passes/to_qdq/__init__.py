@@ -18,6 +18,7 @@ from edgegate.passes._pipeline import Pass
 from edgegate.passes.drop_unused import drop_unused
 from edgegate.passes.to_qdq._build import FLOAT, Build, Names
 from edgegate.passes.to_qdq.activations import quantized
+from edgegate.passes.to_qdq.products import quantize_products
 from edgegate.passes.to_qdq.transforms import by_matmul
 from edgegate.passes.to_qdq.weights import dequantized
 from edgegate.quant.formats import format_named
@@ -29,7 +30,7 @@ OPSETS = {"runtime": 21, "native": 25}
 
 
 def to_qdq(scheme: Scheme, *, opset: str = "runtime") -> Pass:
-    """The pass that stores the layers of ``scheme.blocks`` in blocks, and leaves standard ops alone.
+    """The pass that stores the layers of ``scheme.blocks`` in blocks, and the operands of ``scheme.products``.
 
     Every weight is dropped as soon as it has codes. Values that layers read are quantized once for all layers that
     ask for the same format, over all of their values for formats with a tensor scale (NVFP4). Corrections of the
@@ -43,7 +44,8 @@ def to_qdq(scheme: Scheme, *, opset: str = "runtime") -> Pass:
 
     Raises:
         ValueError: There is no such ``opset``.
-        CompileError: On running it: the scheme names weights that no layer has, or that no blocks fit.
+        CompileError: On running it: the scheme names weights that no layer has, or that no blocks fit, or a
+            product that is not there.
     """
     if opset not in OPSETS:
         raise ValueError(f"opset must be one of {', '.join(OPSETS)}, got {opset!r}")
@@ -53,6 +55,7 @@ def to_qdq(scheme: Scheme, *, opset: str = "runtime") -> Pass:
         _check(scheme, model, found)
         names = Names.of(model)
         native = opset == "native"
+        quantize_products(names, scheme, native=native)
         _quantize_inputs(names, scheme, found, native=native)
         _store_weights(names, scheme, found, native=native)
         _expand(names)

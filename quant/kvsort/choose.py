@@ -59,6 +59,15 @@ def logit_errors(vectors: Vectors, layout: Heads, q_format: BlockFormat | None, 
     return np.array(errors)
 
 
+def logit_energies(vectors: Vectors, layout: Heads) -> Array:
+    """[kv_heads] the mean of ``(q^T k)^2``, every query of the group with every key."""
+    q, k = (part.astype(np.float64) for part in vectors)
+    of_queries = np.einsum("cgrs,cgrt->gst", *[q.reshape(len(q), layout.kv_heads, -1, layout.size)] * 2, optimize=True)
+    of_keys = np.einsum("cgs,cgt->gst", k, k, optimize=True)
+    count = len(q) * layout.heads // layout.kv_heads * len(k)
+    return np.asarray((of_queries * of_keys).sum(axis=(1, 2)) / count)
+
+
 def choose(
     fit: Vectors,
     held_out: Vectors,
@@ -116,7 +125,8 @@ def _best(
         pays[:] = (errors <= before).all(axis=1, keepdims=True) & pays.any(axis=1, keepdims=True)
         errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
     pays[0] = True
-    chosen = np.where(pays, errors, np.inf).argmin(axis=0)
+    allowed = np.where(pays, errors, np.inf)
+    chosen = (allowed <= allowed.min(axis=0) / GAIN).argmax(axis=0)  # the first of like ones: it does the least
     groups = np.arange(layout.kv_heads)
     ratio = np.divide(found[chosen, groups], before, out=np.ones_like(before), where=before > 0)
     return Sorting(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgegate.graph import Array
+from edgegate.graph import Array, shape
 from edgegate.quant.kvsort.choose import Vectors
 from edgegate.quant.kvsort.rewrite import projections
 from edgegate.quant.kvsort.sites import Side, Site
@@ -14,7 +14,7 @@ def seen(site: Site, q: Array, k: Array) -> Vectors:
     """The vectors of a site from the values that its node reads.
 
     Args:
-        site: A MatMul of heads [batch, heads, length, size] and [batch, heads, size, length], or an Attention.
+        site: From ``attention_sites``.
         q: The first operand.
         k: The second.
 
@@ -22,25 +22,38 @@ def seen(site: Site, q: Array, k: Array) -> Vectors:
         Queries [count, heads, size] and keys [count, kv_heads, size].
 
     Raises:
-        ValueError: The operands do not have that shape.
+        ValueError: The operands do not have their shapes.
     """
-    layout = site.layout
-    if site.node.op_type == "Attention" and q.ndim == 3:
-        return q.reshape(-1, layout.heads, layout.size), k.reshape(-1, layout.kv_heads, layout.size)
-    keys = k if site.node.op_type == "Attention" else k.swapaxes(-1, -2)
-    fits = q.ndim == keys.ndim == 4 and q.shape[1] == layout.heads and keys.shape[1] % layout.kv_heads == 0
-    if not fits or q.shape[3] != layout.size or keys.shape[3] != layout.size:
-        raise ValueError(f"q {q.shape} and k {k.shape} are no heads of {layout}")
-    of_groups = keys[:, :: keys.shape[1] // layout.kv_heads]
-    return tuple(part.swapaxes(1, 2).reshape(-1, part.shape[1], layout.size) for part in (q, of_groups))  # type: ignore[return-value]
+    return heads_of(site, 0, q), heads_of(site, 1, k)
 
 
-def drawn(site: Site, moments: Array, *, count: int = 256, seed: int = 0) -> Vectors:
+def heads_of(site: Site, index: int, values: Array) -> Array:
+    """The vectors [count, heads, size] of one operand of the site's node, 0: queries, 1: keys; copies left out.
+
+    ValueError where the operand has another shape.
+    """
+    node, layout = site.node, site.layout
+    operands = [shape(v) for v in node.inputs[:2] if v is not None]
+    if values.shape != operands[index]:
+        raise ValueError(f"an array {values.shape} is no heads of {layout} as {operands[index]}")
+    heads = (layout.heads, layout.kv_heads)[index]
+    if node.op_type == "Attention" and values.ndim == 3:
+        return values.reshape(-1, heads, layout.size)
+    if index and node.op_type == "MatMul":
+        values = values.swapaxes(-1, -2)
+    batch = max(1, int(np.prod(operands[0][:-2])) // layout.heads)
+    rows = values.reshape(batch, -1, *values.shape[-2:])
+    rows = rows[:, :: rows.shape[1] // heads]
+    return rows.swapaxes(1, 2).reshape(-1, heads, layout.size)
+
+
+def drawn(site: Site, moments: Array, *, mean: Array | None = None, count: int = 256, seed: int = 0) -> Vectors:
     """Vectors of Gaussian inputs, pushed through the site's own weights, norms and rotations.
 
     Args:
         site: From ``attention_sites``.
-        moments: E[x x^T] of the layers' input, [K, K], or its diagonal [K].
+        moments: E[x x^T] of the layers' input less its mean, [K, K], or the diagonal of that [K].
+        mean: Of the input, [K]; None: zeros.
         count: How many of each.
         seed: Of the draw; the same seed gives the same vectors.
 
@@ -48,17 +61,24 @@ def drawn(site: Site, moments: Array, *, count: int = 256, seed: int = 0) -> Vec
         ValueError: ``moments`` is not of the layers' input.
     """
     weights = projections(site)
-    if moments.shape[0] != len(weights.q) or len(weights.k) != len(weights.q):
-        raise ValueError(f"moments must be of {len(weights.q)} channels, got {moments.shape}")
+    channels = len(weights.q)
+    if moments.shape[0] != channels or len(weights.k) != channels:
+        raise ValueError(f"moments must be of {channels} channels, got {moments.shape}")
     rng = np.random.default_rng(seed)
-    full = np.diag(moments) if moments.ndim == 1 else moments
-    values, vectors = np.linalg.eigh(full)
+    root = np.sqrt(moments) if moments.ndim == 1 else _root(moments)
     found = []
     for name, side in (("q", site.q), ("k", site.k)):
-        x = rng.standard_normal((count, len(full))) * np.sqrt(np.maximum(values, 0)) @ vectors.T
+        noise = rng.standard_normal((count, channels))
+        x = (noise * root if root.ndim == 1 else noise @ root) + (0.0 if mean is None else mean)
         y = (x @ getattr(weights, name) + getattr(weights, f"{name}_bias")).reshape(count, -1, site.layout.size)
         found.append(_turned(site, side, _normed(side, y, getattr(weights, f"{name}_gain")), rng))
     return found[0], found[1]
+
+
+def _root(moments: Array) -> Array:
+    """A with A^T A = moments."""
+    values, vectors = np.linalg.eigh(moments)
+    return np.asarray(np.sqrt(np.maximum(values, 0))[:, None] * vectors.T)
 
 
 def _normed(side: Side, y: Array, gain: Array | None) -> Array:

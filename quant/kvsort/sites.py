@@ -68,8 +68,9 @@ class Site:
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """A product of two activations that stays as it is, and why."""
+    """A product of two activations whose channels stay as they are, and why."""
 
+    node: ir.Node
     where: str
     why: str
 
@@ -91,7 +92,7 @@ def attention_sites(model: ir.Model) -> tuple[list[Site], list[Refusal]]:
             try:
                 sites.append(_site(model, node))
             except NotUnderstood as error:
-                refusals.append(Refusal(where=where(node), why=str(error)))
+                refusals.append(Refusal(node=node, where=where(node), why=str(error)))
     return sites, refusals
 
 
@@ -112,6 +113,8 @@ def _site(model: ir.Model, node: ir.Node) -> Site:
     operands = [node.inputs[0], node.inputs[1]]
     q_heads, k_heads = (int(attribute(node, f"{of}_num_heads", 0)) for of in ("q", "kv"))
     is_op = node.op_type == "Attention"
+    if any(v is not None for v in node.inputs[4:6]) or any(v.uses() or v.is_graph_output() for v in node.outputs[1:3]):
+        raise NotUnderstood("it reads or makes a cache of keys")
     traces = [Trace(model, v) for v in operands if v is not None]
     q, q_pairs = _side(traces[0], node, False, q_heads)
     k, k_pairs = _side(traces[1], node, not is_op, k_heads)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgegate.quant import Scheme, Storage, WeightStorage
+from edgegate.quant import ProductStorage, Scheme, Storage, WeightStorage
 
 SCALES = st.floats(2.0**-60, 2.0**60)
 STORAGES = st.one_of(
@@ -16,12 +16,17 @@ STORAGES = st.one_of(
     st.builds(Storage, dtype=st.just("int16"), scale=SCALES),
 )
 WEIGHTS = st.builds(WeightStorage, axis=st.integers(0, 3), scales=st.lists(SCALES, min_size=1, max_size=4).map(tuple))
+PRODUCTS = st.builds(
+    ProductStorage, keys=st.just("bfp12"), queries=st.sampled_from([None, "bfp16"]),
+    rotary=st.sampled_from(["none", "half"]), order=st.just((1, 0)), scale=st.sampled_from([(), (0.5, 3.0)]),
+)  # fmt: skip
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 SCHEMES = st.builds(
     Scheme,
     values=st.dictionaries(st.text(), STORAGES, max_size=4),
     weights=st.dictionaries(st.text(), WEIGHTS, max_size=3),
     biases=st.dictionaries(st.text(), st.lists(NUMBERS, max_size=3).map(tuple), max_size=3),
+    products=st.dictionaries(st.text(), PRODUCTS, max_size=2),
     options=st.dictionaries(st.text(), st.one_of(st.none(), st.booleans(), st.integers(-9, 9), NUMBERS, st.text())),
 )
 
@@ -39,6 +44,7 @@ def example() -> dict[str, Any]:
         values={"x": Storage(dtype="int8", scale=0.5, zero_point=3)},
         weights={"w": WeightStorage(axis=0, scales=(0.25, 0.5))},
         biases={"b": (0.0, -1.5)},
+        products={"p": ProductStorage(keys="bfp12", queries="bfp16", order=(1, 0), scale=(0.5, 2.0))},
         options={"method": "mse", "int16": ["a*"]},
     )
     document: dict[str, Any] = json.loads(scheme.to_json())
@@ -65,7 +71,12 @@ def test_an_edit_is_given_back() -> None:
     (("weights", "w", "bits"), 16),
     (("weights", "w", "scales"), 1.0), (("weights", "w", "scales"), []), (("weights", "w", "scales"), "12"),
     (("weights", "w", "axis"), None), (("biases", "b"), 1.0), (("biases", "b"), [None]),
-    (("biases", "b"), [10**400]),
+    (("biases", "b"), [10**400]), (("products", "p"), None), (("products", "p", "keys"), None),
+    (("products", "p", "keys"), "bfp99"), (("products", "p", "queries"), 12), (("products", "p", "rotary"), "whole"),
+    (("products", "p", "rotary"), ["none"]), (("products", "p", "order"), [1.0, 0]),
+    (("products", "p", "order"), [-1, 0]),
+    (("products", "p", "order"), [True, 0]), (("products", "p", "order"), 1), (("products", "p", "order"), [0]),
+    (("products", "p", "scale"), [0, 1]), (("products", "p", "scale"), ["1", 1]), (("products", "p", "extra"), 1),
     (("options", "deep"), {"a": 1}), (("options", "deep"), [[1]]),
 ])  # fmt: skip
 def test_hostile_entries_are_refused(path: tuple[str, ...], value: Any) -> None:
@@ -90,7 +101,9 @@ def test_hostile_texts_are_refused(text: str) -> None:
         Scheme.from_json(text)
 
 
-@pytest.mark.parametrize("missing", ["schema", "values", "weights", "biases", "blocks", "transforms", "options"])
+@pytest.mark.parametrize(
+    "missing", ["schema", "values", "weights", "biases", "blocks", "transforms", "products", "options"]
+)
 def test_missing_parts_are_named(missing: str) -> None:
     document = example()
     del document[missing]
