@@ -34,6 +34,8 @@ def quantized(net: Net, x: ir.Value, block: int) -> list[ir.Value]:
     kind = {"rule": (0, 0, 1, 2), "rounding": (0, 0, 1, 2, 3), "overflow": (0, 1)}
     settings = {"low": low, "high": high, "digits": digits, "top": high.bit_length() - 1, "block": block}
     settings |= {name: net.random.choice(values) for name, values in kind.items()}
+    if not (digits or settings["rule"] or settings["overflow"]) and net.random.random() < 0.5:
+        settings["top"] += 1  # half the step
     zero = net.zero_point(dtype_of(x)) if dtype_of(x) != LONG else 0
     return net.add("BlockQuantize", [x], {**settings, "input_zero_point": zero})
 

@@ -10,10 +10,13 @@ With amax the block's greatest magnitude, one step of the format is 2**e, e = fl
 
 Elements are rounded to steps (minifloats to ``digits`` significant bits, never finer than a step) and saturated at
 ``low`` and ``high`` steps. A step below one needs no rounding of integers, so exponent is max(e, 0) and nothing is
-lost, but saturation stays where it was. Everything follows from bit lengths: no float takes part.
+lost, but saturation stays where it was: with a ``top`` one beyond ``high``, which cuts off all above amax's power of
+two, it may lie between two integers, and is at the lesser one. Everything follows from bit lengths: no float takes
+part.
 
 Source: OCP Microscaling Formats 1.0, section 6.3; the variants are those of ``edgegate.quant.formats``, whose values
-these are for every format whose scales are powers of two and whose significands fit int8.
+these are for every format whose scales are powers of two and whose significands fit int8 (but for that lesser integer,
+where amax is below ``2**top``).
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ def reference(
         low: Least significand, -high or -high - 1.
         high: Greatest significand, at most 127.
         digits: Significant bits of a minifloat's significands; 0 for integers.
-        top: floor(log2(high)).
+        top: floor(log2(high)), or one more, with the rule ``floor`` and the overflow ``clamp``: then the step is half.
         rule: One of ``RULES``.
         rounding: One of ``ROUNDINGS``; ``truncate`` is toward -infinity.
         overflow: One of ``OVERFLOWS``.
@@ -112,8 +115,8 @@ def bounds(
     if (
         not 0 < high <= 127
         or low not in (-high, -high - 1)
-        or top != high.bit_length() - 1
-        or not 0 <= digits <= top + 1
+        or not 0 <= digits <= high.bit_length()
+        or top - high.bit_length() not in ((-1,) if rule or overflow else (-1, 0))
     ):
         raise OverflowError(f"[{low}, {high}] with top {top} and {digits} digits is no format of int8 significands")
     if rule not in RULES.values() or rounding not in ROUNDINGS.values() or overflow not in OVERFLOWS.values():
@@ -133,6 +136,7 @@ INT3, INT4, INT8, E2M1, E2M3 = (
     for high, digits in ((3, 0), (7, 0), (127, 0), (12, 2), (60, 4))
 )
 BYTE = {**INT8, "low": -128}
+HALVED, HALVED4 = {**BYTE, "top": 7}, {**INT4, "low": -8, "top": 3}
 """Elements, as attributes."""
 
 
@@ -144,6 +148,8 @@ def samples(rng: np.random.Generator) -> Iterator[Sample]:
         (np.int32, 16, INT4, (1, 1, 0), 5), (np.int8, 16, INT4, (2, 3, 1), -128), (np.uint8, 8, INT3, (0, 0, 0), 100),
         (np.int16, 8, INT8, (0, 0, 1), 0), (np.int16, 8, INT4, (0, 3, 1), 0),
         (np.int32, 32, E2M3, (2, 0, 0), 0), (np.int16, 8, E2M3, (0, 1, 1), 0),
+        (np.int32, 32, HALVED, (0, 0, 0), 0), (np.int16, 16, HALVED4, (0, 1, 0), 0),
+        (np.int16, 8, HALVED, (0, 0, 0), 3),
     ]  # fmt: skip
     for dtype, block, element, (rule, rounding, overflow), zero_point in settings:
         attributes = {**element, "rule": rule, "rounding": rounding, "overflow": overflow}

@@ -29,9 +29,12 @@ class Element:
         high: The greatest one.
         digits: Significant bits of a minifloat, the hidden one included (E2M1: 2, E4M3: 4); 0 for integers.
         sign_magnitude: The top bit of an integer is its sign; else it is two's complement. Minifloats ignore it.
+        top: Which power of two a block's exponent stands for, as log2 of a significand: what the greatest magnitude's
+            leading bit becomes. By default floor(log2(high)): int4 2, E2M1 3. One more halves the step, and what lies
+            beyond ``high`` is saturated.
 
     Raises:
-        ValueError: The bits cannot hold the range.
+        ValueError: The bits cannot hold the range, or ``top`` is neither of the two.
     """
 
     name: str
@@ -40,17 +43,22 @@ class Element:
     high: int
     digits: int = 0
     sign_magnitude: bool = False
+    top: int = -1
 
     def __post_init__(self) -> None:
         if not (2 <= self.bits <= 16 and 0 <= self.digits < self.bits):
             raise ValueError(f"{self.name}: {self.bits} bits with {self.digits} digits is no element")
         if not {self.low, self.high} <= set(self.table.tolist()) or self.low >= 0 or self.high <= 0:
             raise ValueError(f"{self.name}: [{self.low}, {self.high}] is no range of {self.bits} bits")
+        if self.top == -1:
+            object.__setattr__(self, "top", self.high.bit_length() - 1)
+        if self.top - self.high.bit_length() not in (-1, 0):
+            raise ValueError(f"{self.name}: the exponent of a block cannot stand for 2**{self.top} steps")
 
     @property
-    def top(self) -> int:
-        """floor(log2) of the largest power of two among the significands: int4 2, E2M1 3."""
-        return self.high.bit_length() - 1
+    def fills(self) -> bool:
+        """Whether the greatest significands have the leading bit that the exponent stands for."""
+        return self.top < self.high.bit_length()
 
     @property
     def precision(self) -> int:
@@ -130,11 +138,11 @@ def _first(values: Array, wrong: Array) -> int:
     return int(values[wrong].flat[0])
 
 
-def integer(bits: int, *, low: int | None = None, sign_magnitude: bool = False) -> Element:
+def integer(bits: int, *, low: int | None = None, sign_magnitude: bool = False, top: int = -1) -> Element:
     """A signed integer of ``bits`` bits in +-(2**(bits - 1) - 1), or from ``low`` on."""
     high = (1 << (bits - 1)) - 1
-    name = f"{'sm' if sign_magnitude else 'int'}{bits}"
-    return Element(name=name, bits=bits, low=-high if low is None else low, high=high, sign_magnitude=sign_magnitude)
+    name, low = f"{'sm' if sign_magnitude else 'int'}{bits}", -high if low is None else low
+    return Element(name=name, bits=bits, low=low, high=high, sign_magnitude=sign_magnitude, top=top)
 
 
 def minifloat(name: str, exponent_bits: int, fraction_bits: int, high: int) -> Element:

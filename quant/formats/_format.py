@@ -59,6 +59,8 @@ class BlockFormat:
             raise ValueError(f"block must be a positive multiple of 8, got {self.block}")
         if self.overflow == "bump" and not self.power_of_two:
             raise ValueError("only scales that are powers of two can be bumped")
+        if not (self.element.fills or (self.rule, self.overflow) == ("floor", "clamp")):
+            raise ValueError(f"{self.name} cuts off what is beyond its block's power of two: it has no rule but floor")
 
     @property
     def power_of_two(self) -> bool:

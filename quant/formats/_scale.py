@@ -4,7 +4,7 @@ A scale here is the real value of one step of a significand, as float64, and alw
 the least one. The scale rule says what happens when the greatest magnitude is no step of the scale:
 
 * ``floor``: the scale below. Power of two: that of the greatest magnitude's leading bit (OCP MX 1.0, section 6.3), so
-  magnitudes beyond the element's greatest are saturated.
+  magnitudes beyond the element's greatest are saturated. The only rule of elements whose ``top`` is beyond ``high``.
 * ``even``: the nearest scale. Power of two: that of the greatest magnitude once rounded to the element's precision
   (Quark's and torchao's "even"), which is one more than ``floor`` exactly where rounding would carry.
 * ``ceil``: the scale above: nothing is saturated. Power of two: the least that holds the greatest magnitude

@@ -13,7 +13,7 @@ from edgegate.quant.formats import FORMATS, BlockFormat
 
 OP = OPS["edgegate", "BlockQuantize"]
 HELD = [f for f in FORMATS.values() if f.power_of_two and f.element.high <= 127]
-VARIANTS = [f.with_rule(rule) for f in HELD for rule in RULES]
+VARIANTS = [f.with_rule(rule) for f in HELD for rule in (RULES if f.element.fills else ("floor",))]
 
 
 def settings_of(made: BlockFormat) -> dict[str, int]:
@@ -52,18 +52,34 @@ def test_each_format_has_its_values(made: BlockFormat) -> None:
     ties = (ties >> rng.integers(0, 31, (400, 1))) + rng.integers(-1, 2, (400, made.block))
     ends = rng.choice([-(1 << 31), (1 << 31) - 1, 0, 1 << 30, 127 << 24, 255 << 23], (50, made.block))
     x = np.clip(np.concatenate([small, ties, ends]), -(1 << 31), (1 << 31) - 1).astype(np.int32)
-    np.testing.assert_array_equal(values(x, settings), made.quantize(x.astype(np.float64)).values())
+    np.testing.assert_array_equal(values(x, settings), on_integers(made, x))
+
+
+def on_integers(made: BlockFormat, x: Any) -> Any:
+    """The values of the format; where it saturates between two integers, it is at the lesser one."""
+    stored = made.quantize(x.astype(np.float64)).values()
+    return stored if made.element.fills else np.trunc(stored)
+
+
+def test_a_step_is_halved_where_the_exponent_stands_for_more() -> None:
+    """What is beyond the block's power of two is cut off; the power of two itself only above zero."""
+    settings = settings_of(FORMATS["mxint8_brevitas_b16"])
+    x = np.zeros((3, 16), np.int16)
+    x[0, :4], x[1, :3], x[2, :3] = (300, -300, 257, 3), (-256, 256, 255), (100, -100, 63)
+    expected = [[254, -256, 254, 4], [-256, 254, 254, 0], [63, -64, 63, 0]]
+    assert values(x, settings)[:, :4].tolist() == expected
 
 
 @given(st.sampled_from(VARIANTS), st.sampled_from(sorted(ROUNDINGS)), st.sampled_from(sorted(OVERFLOWS)),
        st.integers(0, 1 << 32))  # fmt: skip
 def test_so_does_what_no_format_has(made: BlockFormat, rounding: str, overflow: str, seed: int) -> None:
     """Any element with any rounding and overflow."""
+    overflow = overflow if made.element.fills else "clamp"
     odd = BlockFormat(name="odd", element=made.element, block=8, scale=made.scale, rule=made.rule, rounding=rounding,
                       overflow=overflow)  # fmt: skip
     rng = np.random.default_rng(seed)
     x = (rng.integers(-(1 << 15), 1 << 15, (64, 8)) >> rng.integers(0, 16, (64, 1))).astype(np.int16)
-    np.testing.assert_array_equal(values(x, settings_of(odd)), odd.quantize(x.astype(np.float64)).values())
+    np.testing.assert_array_equal(values(x, settings_of(odd)), on_integers(odd, x))
 
 
 @pytest.mark.parametrize("made", VARIANTS[::7], ids=lambda f: f.name)
@@ -81,6 +97,7 @@ def test_the_greatest_exponent_is_proved_and_reached(made: BlockFormat) -> None:
 @pytest.mark.parametrize(("change", "said"), [
     ({"high": 128, "top": 7}, "no format of int8"), ({"low": -5}, "no format"), ({"top": 1}, "no format"),
     ({"digits": 9}, "no format"), ({"rule": 3}, "no rule 3"), ({"rounding": 4}, "rounding 4"),
+    ({"top": 3, "rule": 1}, "no format"), ({"top": 3, "overflow": 1}, "no format"), ({"top": 4}, "no format"),
     ({"overflow": 2}, "overflow 2"), ({"block": 7}, "8 channels are no whole number of blocks of 7"),
     ({"input_zero_point": -(1 << 34)}, "33 bits cannot hold"),
 ])  # fmt: skip

@@ -4,11 +4,12 @@ What was found, with brevitas 0.13.4 and torchao 0.18.0:
 
 | where                      | what it does                                         | here                             |
 |----------------------------|------------------------------------------------------|----------------------------------|
-| brevitas, float MX         | floor(log2(x)) in float32: just below a power of two | the exponent's bits: never       |
+| brevitas, MX               | floor(log2(x)) in float32: just below a power of two | the exponent's bits: never       |
 |                            | the scale is twice too large                         |                                  |
-| brevitas, float MX         | blocks that stay below 1e-10 (2**-33) become 0       | scales go down to 2**-127        |
-| brevitas, MXInt8Weight     | a step of X * 2**-7 in [-128, 127]: what is above    | X * 2**-6, the implicit scale of |
-|                            | the power of two is cut off, up to half of it        | OCP MX, in +-127                 |
+| brevitas, MX               | a block's scale is never below that of 1e-10: of     | scales go down to 2**-127        |
+|                            | what is below 2**-33, little or nothing is left      |                                  |
+| brevitas, MXInt8Weight     | a step of X * 2**-7 in [-128, 127]: what is above    | ``mxint8_brevitas``; ``mxint8``  |
+| and MXInt8Act              | the power of two is cut off, up to half of it        | has X * 2**-6, as OCP MX has     |
 | torchao, scale code 0      | it divides by 2**-126, but stores 2**-127            | divides by what is stored        |
 | torchao, mode CEIL         | rounds the logarithm of the magnitude up             | its RCEIL is the rule ``ceil``   |
 | torchao, NVFP4 block scale | at least 2**-6; a tensor of zeros has NaN            | at least 2**-9; zeros as zeros   |
@@ -53,11 +54,9 @@ def brevitas_values(x, name):
 
     widths = {"mxfp8_e4m3": (8, 4, 3), "mxfp8_e5m2": (8, 5, 2), "mxfp6_e2m3": (6, 2, 3), "mxfp4": (4, 2, 1)}
     widths["mxfp6_e3m2"] = (6, 3, 2)
-    quantizer = ocp.MXInt8Weight
-    if name in widths:
-        bits, exponent, mantissa = widths[name]
-        sizes = {"bit_width": bits, "exponent_bit_width": exponent, "mantissa_bit_width": mantissa}
-        quantizer = type(name, (ocp.MXFloat8e4m3Weight,), sizes)
+    bits, exponent, mantissa = widths[name]
+    sizes = {"bit_width": bits, "exponent_bit_width": exponent, "mantissa_bit_width": mantissa}
+    quantizer = type(name, (ocp.MXFloat8e4m3Weight,), sizes)
     layer = qnn.QuantLinear(SHAPE[1], SHAPE[0], bias=False, weight_quant=quantizer)
     layer.weight.data = torch.from_numpy(x)
     return layer.quant_weight().value.detach().numpy().reshape(SHAPE).astype(np.float64)
@@ -84,12 +83,47 @@ def test_brevitas_takes_the_wrong_exponent_below_powers_of_two():
     assert ((theirs == blocks.values()) | (theirs == doubled)).all()
 
 
-@pytest.mark.parametrize("kind", ["normal", "wide", "ties"])
-def test_brevitas_int8_has_half_the_step_and_cuts_off_what_is_above(kind):
-    x = samples(kind)
-    half = FORMATS["mxint8"].quantize(x).scales[..., None] / 2
-    expected = np.clip(np.rint(x.reshape(64, 4, 32) / half), -128, 127) * half
-    np.testing.assert_array_equal(brevitas_values(x, "mxint8"), expected.reshape(SHAPE))
+def brevitas_integers(x, bits, size, act):
+    """Values and scales of brevitas' MXInt8Weight, or MXInt8Act, with so many bits in such groups."""
+    qnn = pytest.importorskip("brevitas.nn")
+    from brevitas.quant import mx_quant_ocp as ocp
+
+    kind = type("Kind", (ocp.MXInt8Act if act else ocp.MXInt8Weight,), {"bit_width": bits, "group_size": size})
+    if act:
+        made = qnn.QuantIdentity(act_quant=kind, group_dim=-1, return_quant_tensor=True).eval()(torch.from_numpy(x))
+    else:
+        layer = qnn.QuantLinear(SHAPE[1], SHAPE[0], bias=False, weight_quant=kind)
+        layer.weight.data = torch.from_numpy(x)
+        made = layer.quant_weight()
+    return [v.detach().numpy().astype(np.float64) for v in (made.value.reshape(SHAPE), made.scale_.reshape(64, -1))]
+
+
+@pytest.mark.parametrize("act", [False, True])
+@pytest.mark.parametrize("kind", ["normal", "wide", "ties", "zeros"])
+def test_brevitas_stores_the_same_integers(kind, act):
+    """Of every width; groups of zeros have another scale, which means nothing."""
+    for bits, size in [(8, 32), (8, 16), (6, 128), (5, 32), (4, 32), (3, 64), (2, 16)]:
+        x = samples(kind)
+        blocks = format_named(f"mxint{bits}_brevitas_b{size}").quantize(x)
+        values, scales = brevitas_integers(x, bits, size, act)
+        np.testing.assert_array_equal(blocks.values(), values)
+        live = blocks.significands.any(-1)
+        np.testing.assert_array_equal(blocks.scales[live], scales[live])
+        assert kind == "zeros" or blocks.significands.min() == -(1 << (bits - 1)) < -blocks.significands.max()
+
+
+def test_brevitas_integers_differ_where_logarithms_do_and_below_1e_10():
+    form = FORMATS["mxint8_brevitas"]
+    x = samples("below powers")
+    blocks, (values, scales) = form.quantize(x), brevitas_integers(x, 8, 32, True)
+    assert set(np.unique(scales / blocks.scales)) == {1.0, 2.0}
+    as_there = form.significands(x.reshape(64, 4, 32).astype(np.float64), scales[..., None]) * scales[..., None]
+    np.testing.assert_array_equal(as_there.reshape(SHAPE), values)
+    small = samples("subnormal")
+    assert form.quantize(small).values().any()
+    values, scales = brevitas_integers(small, 8, 32, True)
+    assert not values.any()
+    assert np.allclose(scales, 1e-10 / 128)
 
 
 def torchao():
