@@ -22,7 +22,7 @@ def stored_blocks(storage: BlockStorage, rows: Array) -> Blocks:
     form = format_named(storage.weights)
     if not storage.scales:
         return form.quantize(rows)
-    return _with_scales(form, rows, given_scales(storage, rows.shape), storage.tensor_scale)
+    return with_scales(form, rows, given_scales(storage, rows.shape), storage.tensor_scale)
 
 
 def given_scales(storage: BlockStorage, dims: tuple[int, ...]) -> Array:
@@ -45,11 +45,12 @@ def integer_blocks(storage: BlockStorage, rows: Array, bits: int) -> tuple[Block
     scales = blocks.integer_scales(bits=bits, per_row=True, clamp=True)
     if scales.raised.any():
         coarser = np.where(scales.raised, scales.multipliers * scales.unit[:, None], blocks.scales)
-        blocks = _with_scales(form, rows, coarser, storage.tensor_scale)
+        blocks = with_scales(form, rows, coarser, storage.tensor_scale)
     return blocks, scales
 
 
-def _with_scales(form: BlockFormat, rows: Array, scales: Array, tensor_scale: float) -> Blocks:
+def with_scales(form: BlockFormat, rows: Array, scales: Array, tensor_scale: float) -> Blocks:
+    """Weights [N, K] in the steps ``scales`` [N, n]."""
     count = scales.shape[-1]
     whole = np.zeros((len(rows), count * form.block))
     whole[:, : rows.shape[-1]] = rows

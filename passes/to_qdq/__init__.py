@@ -23,6 +23,7 @@ from edgegate.passes.to_qdq.transforms import by_matmul
 from edgegate.passes.to_qdq.weights import dequantized
 from edgegate.quant.formats import format_named
 from edgegate.quant.scheme import Scheme
+from edgegate.quant.storage import BlockStorage
 from edgegate.quant.weights import Layer, layers
 
 OPSETS = {"runtime": 21, "native": 25}
@@ -114,10 +115,10 @@ def _store_weights(names: Names, scheme: Scheme, found: list[Layer], *, native: 
         readers.setdefault(str(layer.weight.name), []).append(layer)
     for name, group in readers.items():
         _correct(names, scheme, group)
-        _store(names, group, scheme.blocks[name].weights, native=native)
+        _store(names, group, scheme.blocks[name], native=native)
 
 
-def _store(names: Names, group: list[Layer], form: str, *, native: bool) -> None:
+def _store(names: Names, group: list[Layer], storage: BlockStorage, *, native: bool) -> None:
     """Give all layers of one weight its codes, and forget the weight."""
     value, name = group[0].weight, str(group[0].weight.name)
     data, axis = group[0].data(), _input_axis(group[0])
@@ -128,7 +129,7 @@ def _store(names: Names, group: list[Layer], form: str, *, native: bool) -> None
         names.taken.discard(name)
         value.const_value = None  # the layers still hold the value
     build = Build(names=names, anchor=group[0].node, prefix=name)
-    stored = dequantized(build, data, axis, format_named(form), native=native, name=name)
+    stored = dequantized(build, data, axis, storage, native=native, name=name)
     for layer in group:
         layer.node.replace_input_with(1, stored)
 

@@ -12,8 +12,10 @@ import onnx_ir as ir
 
 from edgegate.graph import Array, constant
 from edgegate.passes.to_qdq._build import FLOAT, Build
-from edgegate.quant.formats import BlockFormat, Blocks
+from edgegate.quant.block_weights import given_scales, with_scales
+from edgegate.quant.formats import BlockFormat, Blocks, format_named
 from edgegate.quant.formats._element import Element
+from edgegate.quant.storage import BlockStorage
 
 CHUNK = 1 << 20
 """Weights that are quantized at once, so that a layer needs little more memory than its codes."""
@@ -52,20 +54,23 @@ def code_of(element: Element, native: bool) -> Code:
     return Code(dtype=ml_dtypes.int4 if narrow else np.int8)
 
 
-def dequantized(build: Build, data: Array, axis: int, form: BlockFormat, *, native: bool, name: str) -> ir.Value:
-    """``data`` on the format's grid, float32.
+def dequantized(
+    build: Build, data: Array, axis: int, storage: BlockStorage, *, native: bool, name: str
+) -> ir.Value:  # fmt: skip
+    """``data`` on the grid of its format, with the scales that the storage gives, if any: float32.
 
     Args:
         build: Takes the nodes.
         data: Finite weights.
         axis: The axis of the input channels.
-        form: The format.
+        storage: The format, and maybe scales.
         native: Whether types that opset 21 lacks may be used: E2M1 codes, E8M0 scales, E4M3 scales times one of
             the tensor.
         name: Of the result, made unique.
     """
+    form = format_named(storage.weights)
     code = code_of(form.element, native)
-    codes, scales, tensor = stored(data, axis, form, code)
+    codes, scales, tensor = stored(data, axis, storage, code)
     model, names = build.names.model, build.names
     held = constant(model, names.unique(f"{name}.codes"), codes)
     # ONNX Runtime puts MatMulNBits in the place of a MatMul behind axis 0, which rounds the other operand to 8 bits
@@ -84,22 +89,30 @@ def _scales(build: Build, scales: Array, tensor: float, form: BlockFormat, *, na
         held = constant(model, names.unique(f"{name}.scales"), scales.astype(ml_dtypes.float8_e4m3fn))
         whole = constant(model, names.unique(f"{name}.scale"), np.array(tensor, np.float32))
         return build("DequantizeLinear", held, whole, dims=scales.shape, dtype=FLOAT, output_dtype=FLOAT.value)
-    if native and form.power_of_two and math.ldexp(1.0, -127) <= scales.min(initial=1.0):
+    powers = form.power_of_two and bool((np.frexp(scales)[0] == 0.5).all())  # given scales may be any
+    if native and powers and math.ldexp(1.0, -127) <= scales.min(initial=1.0):
         return constant(model, names.unique(f"{name}.scales"), scales.astype(ml_dtypes.float8_e8m0fnu))
     return constant(model, names.unique(f"{name}.scales"), (scales * tensor).astype(np.float32))
 
 
-def stored(data: Array, axis: int, form: BlockFormat, code: Code) -> tuple[Array, Array, float]:
+def stored(data: Array, axis: int, storage: BlockStorage, code: Code) -> tuple[Array, Array, float]:
     """Codes of the shape of ``data``, the float64 scale of a code [..., n, ...] along ``axis``, the tensor's scale."""
+    form = format_named(storage.weights)
     rows = np.moveaxis(data, axis, -1)
     codes: Array = np.empty(rows.shape, code.dtype)
     scales = np.empty((*rows.shape[:-1], -(-rows.shape[-1] // form.block)))
     greatest = np.zeros((1, rows.shape[-1]), np.float32)  # with every part, so that all have the tensor's scale
     greatest[0, 0] = max(data.max(), -data.min())
     size, tensor = max(1, CHUNK * len(rows) // max(rows.size, 1)), 1.0
+    given = given_scales(storage, (scales[..., 0].size, rows.shape[-1])) if storage.scales else None
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
-        blocks = form.quantize(np.concatenate([rows[part].reshape(-1, rows.shape[-1]), greatest], dtype=np.float32))
+        flat = np.concatenate([rows[part].reshape(-1, rows.shape[-1]), greatest], dtype=np.float32)
+        if given is None:
+            blocks = form.quantize(flat)
+        else:
+            own = given.reshape(scales.shape)[part].reshape(len(flat) - 1, -1)
+            blocks = with_scales(form, flat, np.pad(own, ((0, 1), (0, 0)), mode="edge"), storage.tensor_scale)
         codes[part] = _codes(blocks, code)[:-1].reshape(codes[part].shape)
         scales[part] = np.ldexp(blocks.block_scales[:-1], code.fraction).reshape(scales[part].shape)
         tensor = blocks.tensor_scale

@@ -199,10 +199,47 @@ def test_weights_are_quantized_in_parts(name, dims, axis, monkeypatch):
     monkeypatch.setattr(weights, "CHUNK", 100)
     form, data = format_named(name), np.random.default_rng(0).standard_normal(dims).astype(np.float32)
     for native in (False, True):
-        codes, scales, tensor = weights.stored(data, axis, form, weights.code_of(form.element, native))
+        code = weights.code_of(form.element, native)
+        codes, scales, tensor = weights.stored(data, axis, BlockStorage(weights=name), code)
         spread = np.moveaxis(np.repeat(scales, form.block, axis), axis, -1)[..., : dims[axis]] * tensor
         np.testing.assert_array_equal(np.moveaxis(codes.astype(np.float64), axis, -1) * spread,
                                       np.moveaxis(along(name, data, axis), axis, -1))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["int4_g32", "mxfp4", "mxint8_brevitas", "nvfp4"])
+@pytest.mark.parametrize("conv", [False, True])
+def test_given_scales_are_kept(name, conv, monkeypatch):
+    """Those of GPTQ, or of training: the format's rules would choose others. In the order of channel, tap, block."""
+    monkeypatch.setattr(weights, "CHUNK", 100)
+    rng, form, tensor = np.random.default_rng(0), format_named(name), 0.75 if name == "nvfp4" else 1.0
+    dims, axis = ((7, 40, 3, 2), 1) if conv else ((40, 9), 0)
+    rows, count = (7 * 6 if conv else 9), -(-40 // form.block)
+    codes = rng.choice(form.element.table[form.element.table >= form.element.low], (rows, 40))
+    steps = rng.uniform(0.5, 2, (rows, count)).astype(np.float32).astype(np.float64) * tensor
+    flat = codes * np.repeat(steps, form.block, axis=1)[:, :40]
+    data = np.moveaxis(flat.reshape(7, 3, 2, 40), -1, 1) if conv else flat.T
+    storage = BlockStorage(weights=name, scales=tuple(steps.ravel().tolist()), tensor_scale=tensor)
+    code = weights.code_of(form.element, native=False)
+    got, scales, whole = weights.stored(data.astype(np.float32), axis, storage, code)
+    assert (got.shape, whole) == (dims, tensor)
+    np.testing.assert_array_equal(np.moveaxis(got, axis, -1).reshape(rows, 40).astype(np.int64), codes)
+    np.testing.assert_allclose(np.moveaxis(scales, axis, -1).reshape(rows, count) * tensor, steps, rtol=1e-15)
+
+
+@pytest.mark.parametrize("opset", ["runtime", "native"])
+@pytest.mark.parametrize("name", ["int4_g32", "mxfp4", "mxint8_brevitas"])
+def test_given_scales_reach_the_file(name, opset):
+    """As float32, also in a format whose own scales are powers of two."""
+    codes = np.random.default_rng(0).integers(-3, 4, (32, 2)) * 2
+    steps = np.array([0.3, 0.7], np.float32)
+    text = ", ".join(map(str, (codes * steps).astype(np.float32).ravel().tolist()))
+    model = parse(f"g (float[2,32] x) => (y) <float[32,2] w = {{{text}}}> {{ y = MatMul (x, w) }}")
+    storage = BlockStorage(weights=name, scales=tuple(steps.astype(float).tolist()))
+    to_qdq(Scheme(values={}, blocks={"w": storage}), opset=opset)(model)
+    (node,) = matches(model, "DequantizeLinear")
+    scales = array(node.inputs[1])
+    assert scales is not None and scales.dtype == np.float32
+    assert scales.tolist() == [steps.tolist()]
 
 
 @pytest.mark.parametrize("kind", ["hadamard", "matrix"])
