@@ -51,8 +51,8 @@ class SeenVectors:
 
     def vectors(self) -> tuple[Vectors, Vectors]:
         """To make candidates of, and held out; the same where there are too few for both."""
-        found = [tuple(sample.rows.astype(np.float64) for sample in samples) for samples in self._samples]
+        fit, held_out = ([sample.rows.astype(np.float64) for sample in samples] for samples in self._samples)
         for index in range(2):
-            if not all(len(rows) for rows in found[index]):
-                found[index] = found[1 - index]
-        return (found[0][0], found[0][1]), (found[1][0], found[1][1])
+            fit[index] = fit[index] if len(fit[index]) else held_out[index]
+            held_out[index] = held_out[index] if len(held_out[index]) else fit[index]
+        return (fit[0], fit[1]), (held_out[0], held_out[1])
