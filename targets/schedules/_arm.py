@@ -36,6 +36,10 @@ class NeonDot(Neon):
         """Four products a lane."""
         return T.call_llvm_pure_intrin(self.i32, "llvm.aarch64.neon.sdot.v4i32.v16i8", acc, activations, weights)
 
+    def sixteen(self, table: Expr, index: Expr) -> Expr:
+        """Tbl over one register."""
+        return intrinsic(self.i8, "llvm.aarch64.neon.tbl1.v16i8", table, index)
+
     def dot4(self, acc: Expr, activations: Expr, weights: Expr) -> Expr:
         """The same instruction."""
         return bind(self.dot(acc, view(self.i8, activations), view(self.i8, weights)))

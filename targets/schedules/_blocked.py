@@ -1,4 +1,4 @@
-"""Products of rows in block floating point by int8 weights with a scale for each block.
+"""Products of rows in block floating point by int8 weights with a scale for each block, and what follows them.
 
 As in a 1x1 convolution, a word of a row is broadcast and multiplied with the packed weights of a tile of columns. At
 the end of a block its int32 sums, times the columns' scales and shifted by the row's exponent, are added to sums of 64
@@ -9,76 +9,57 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from edgegate.graph import Array, array, attribute, shape
+from edgegate.targets.schedules._block_weights import BlockScales, BlockWeights, row_sums
 from edgegate.targets.schedules._cpu import Cpu
-from edgegate.targets.schedules._geometry import Rows, Tiles, Window, channel_starts, channel_tiles, shift_of, tasks
+from edgegate.targets.schedules._geometry import Rows, Tiles, Window, channel_starts, channel_tiles, tasks
 from edgegate.targets.schedules._geometry import tile_rows as rows_of_tile
 from edgegate.targets.schedules._group import Group
-from edgegate.targets.schedules._kernel import Builder, Kernel, Unsupported, dtype, store
+from edgegate.targets.schedules._kernel import Builder, Kernel, Unsupported, dtype
+from edgegate.targets.schedules._places import Place, Places
 from edgegate.targets.schedules._registers import Expr, bind, shuffle, splat
+from edgegate.targets.schedules._stages import Epilogue
 
-COPY = 1 << 16
-"""Elements of a copy of rows, which every tile of columns reads again."""
+COPY = 1 << 18
+"""Elements of the rows that every tile of columns reads again: they should stay in the second cache."""
 WIDTH = 3
 """Registers that the sums of one register of columns take: one of 32 bits, two of 64."""
+Sums = list[list[list[tuple[Expr, int]]]]
+"""Row by row, register by register: buffers of int64 with their lanes."""
 
 
 def blocked(group: Group, cpu: Cpu) -> Kernel:
-    """The kernel of a BlockMatMul."""
+    """The kernel of a BlockMatMul and the elementwise ops behind it."""
     return _Blocked(group, cpu).kernel()
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Tile:
-    """Some rows by a tile of columns.
-
-    Attributes:
-        tiles: What the tile is one of.
-        number: Which.
-        rows: How many rows.
-        row: The first of them, in the whole input.
-        copied: Where it starts in the copy.
-        slot: First register of the tile's columns, among all.
-    """
-
-    tiles: Tiles
-    number: Expr
-    rows: int
-    row: Expr
-    copied: Expr
-    slot: Expr
 
 
 class _Blocked:
     """The state that the steps of one kernel share."""
 
     def __init__(self, group: Group, cpu: Cpu) -> None:
-        if len(group.nodes) > 1:
-            raise Unsupported("what follows sums of 64 bits")
-        (anchor,) = group.nodes
-        source, exponents, *constants = anchor.inputs
+        (self.anchor,) = group.anchors
+        source, exponents, *constants = self.anchor.inputs
         weights, scales, bias = (array(v) for v in constants)
         if source is None or exponents is None or weights is None or scales is None or bias is None:
             raise Unsupported("weights computed at run time")
         self.source, self.exponents = source, exponents
         self.builder = Builder(group, cpu)
         self.registers = self.builder.registers
-        self.block, self.count = int(attribute(anchor, "block")), len(scales)
+        self.block, self.count = int(attribute(self.anchor, "block")), len(scales)
         if self.block % self.registers.word:
             raise Unsupported(f"blocks of {self.block}")
         self.depth, self.channels = weights.shape
-        self.total = int(np.prod(shape(self.source)[:-1]))
+        self.total = int(np.prod(shape(source)[:-1]))
         self._cut(cpu)
         self._constants(weights, scales, bias)
 
     def _cut(self, cpu: Cpu) -> None:
-        """Units of rows whose copy stays in the cache, and tiles of columns: the fewer rows, the wider."""
+        """Units of rows that stay in the cache, and tiles of columns: the fewer rows, the wider."""
         lanes, room = self.registers.lanes, max(1, cpu.accumulators // WIDTH)
         self.units = -(-self.total // max(1, min(self.total, COPY // self.depth)))
         self.rows = -(-self.total // self.units)
@@ -86,53 +67,60 @@ class _Blocked:
         self.starts = channel_starts(self.channels, lanes)
         self.tiles = channel_tiles(self.channels, lanes, max(1, room // min(self.rows, 4)))
         self.most_rows = [max(1, room // tile.vectors) for tile in self.tiles]
-        self.channel_of = np.minimum(self.starts[:, None] + np.arange(lanes), self.channels - 1).reshape(-1)
 
     def _constants(self, weights: Array, scales: Array, bias: Array) -> None:
-        """Pack weights and scales tile by tile; what the flipped top bit of the rows adds is taken off each block."""
-        builder, registers = self.builder, self.registers
-        columns = weights[:, self.channel_of].astype(np.int64).reshape(self.count, self.block, -1)
-        flipped = shift_of(dtype(self.source), registers.operand) if registers.operand != "int16" else 0
-        words = columns.reshape(self.count, self.block // registers.word, registers.word, -1).transpose(0, 1, 3, 2)
-        kind = np.int16 if registers.operand == "int16" else np.int8
-        self.packed = builder.constant(self._by_tile(words, kind))
-        self.scales = builder.constant(self._by_tile(scales[:, self.channel_of], np.int32))
-        self.offsets = builder.constant(self._by_tile(-flipped * columns.sum(1), np.int32)) if flipped else None
-        self.bias = builder.constant(bias[self.channel_of])
+        """Pack what is constant tile by tile."""
+        builder, lanes = self.builder, np.arange(self.registers.lanes)
+        slots = np.minimum(self.starts[:, None] + lanes, self.channels - 1).reshape(-1)
+        columns = weights[:, slots].reshape(self.count, self.block, -1)
+        self.weights = BlockWeights(builder, self.tiles, columns)
+        self.scales = BlockScales(builder, self.tiles, scales[:, slots])
+        self.bias = builder.constant(bias[slots])
         self.zero_point = builder.constant(np.zeros(1, np.int16))
-
-    def _by_tile(self, data: Array, kind: type) -> Array:
-        """[blocks, words, slots, ...] as [tile, blocks, words, slots of the tile, ...], flat."""
-        axis, lanes, parts = 1 if data.ndim == 2 else 2, self.registers.lanes, []
-        for tile in self.tiles:
-            for t in range(tile.count):
-                first = (tile.first + t * tile.vectors) * lanes
-                parts.append(np.take(data, range(first, first + tile.vectors * lanes), axis).reshape(-1))
-        return np.concatenate(parts).astype(kind)
+        epilogue = Epilogue(builder, lambda data: data[slots], {})
+        one_image = shape(self.anchor.outputs[0])[0] == 1
+        self.places = Places(epilogue, self.starts, self.channels, one_image=one_image)
 
     def kernel(self) -> Kernel:
         """Emit the function: units of rows, each by all tiles."""
+        with self.builder.body(), tasks(self.registers.cpu, self.units, self.work) as (first, last):
+            copy = self._copy()
+            with T.serial(0, last - first) as i:
+                start = bind(tirx.min((first + i) * self.rows, self.total - self.rows))
+                self._read(copy, start)
+                self._unit(start)
+        return self.builder.kernel()
+
+    def _copy(self) -> Rows | None:
+        """Room for rows of int16, where the registers multiply those."""
+        registers, source = self.registers, self.builder.flat(self.source)
+        if registers.operand != "int16":
+            return None
         window = Window(images=1, height=1, width=self.total, channels=self.depth, kernel=(1, 1), pads=(0, 0, 0, 0),
                         strides=(1, 1), dilations=(1, 1))  # fmt: skip
-        with self.builder.body():
-            registers, kind = self.registers, dtype(self.source)
-            copy = Rows(registers, window, self.builder.flat(self.source), kind, registers.operand, self.zero_point)
-            with tasks(registers.cpu, self.units, self.work) as (first, last):
-                copy.allocate(self.rows * self.depth)
-                self.buffer = copy.buffer
-                with T.serial(0, last - first) as i:
-                    start = bind(tirx.min((first + i) * self.rows, self.total - self.rows))
-                    copy.copy(0, start * self.depth, self.rows * self.depth)
-                    self._unit(start)
-        return self.builder.kernel()
+        copy = Rows(registers, window, source, dtype(self.source), registers.operand, self.zero_point)
+        copy.allocate(self.rows * self.depth)
+        return copy
+
+    def _read(self, copy: Rows | None, start: Expr) -> None:
+        """Make a unit's rows ready: in int16 where the registers want it, and with the sums that raised weights need.
+
+        ``buffer`` and ``base`` are where the rows stand and where the first of them starts.
+        """
+        at, size, source = bind(start * self.depth), self.rows * self.depth, self.builder.flat(self.source)
+        self.buffer, self.base, self.first_row, self.sums = source, at, start, None
+        if copy is not None:
+            copy.copy(0, at, size)
+            self.buffer, self.base = copy.buffer, 0
+        if raised := self.weights.raised:
+            self.sums = row_sums(source, at, self.rows * self.count, self.block, -raised)
 
     def _unit(self, start: Expr) -> None:
         for tile, most in zip(self.tiles, self.most_rows, strict=True):
             rows = rows_of_tile(self.rows, most)
             with self._loop(tile) as t, T.serial(0, -(-self.rows // rows)) as p:
-                row = bind(tirx.min(p * rows, self.rows - rows))
-                slot = bind(tile.first + t * tile.vectors)
-                self._tile(_Tile(tiles=tile, number=t, rows=rows, row=bind(start + row), copied=row, slot=slot))
+                row = bind(start + tirx.min(p * rows, self.rows - rows))
+                self._tile(Place(tiles=tile, number=t, rows=rows, row=row))
 
     @contextmanager
     def _loop(self, tile: Tiles) -> Iterator[Expr]:
@@ -141,49 +129,45 @@ class _Blocked:
         with (T.parallel if parallel else T.serial)(0, tile.count) as t:
             yield t
 
-    def _tile(self, tile: _Tile) -> None:
-        registers, vectors = self.registers, tile.tiles.vectors
-        every = [T.ramp(0, 1, registers.lanes)]
-        sums = [[T.alloc_buffer((registers.lanes,), "int32") for _ in range(vectors)] for _ in range(tile.rows)]
-        parts = [[registers.wide_buffers() for _ in range(vectors)] for _ in range(tile.rows)]
-        for buffer, lanes in (p for row in parts for vector in row for p in vector):
+    def _tile(self, place: Place) -> None:
+        registers, vectors = self.registers, place.tiles.vectors
+        slot, entries = bind(place.first), self.weights.entries()
+        sums = [[T.alloc_buffer((registers.lanes,), "int32") for _ in range(vectors)] for _ in range(place.rows)]
+        wide: Sums = [[registers.wide_buffers() for _ in range(vectors)] for _ in range(place.rows)]
+        for buffer, lanes in (part for row in wide for vector in row for part in vector):
             T.buffer_store(buffer, splat(0, "int64", lanes), [T.ramp(0, 1, lanes)])
         with T.serial(0, self.count) as q:
-            at = bind((tile.slot * self.count + q * vectors) * registers.lanes)
-            for j in range(vectors):
-                first = bind(self._vector(self.offsets, at + j * registers.lanes))
-                for row in sums:
-                    T.buffer_store(row[j], first, every)
-            self._block(tile, q, sums)
-            factors = [bind(self._vector(self.scales, at + j * registers.lanes)) for j in range(vectors)]
-            for r in range(tile.rows):
-                shift = bind(self._exponent(tile.row + r, q))
-                for acc, factor, wide in zip(sums[r], factors, parts[r], strict=True):
-                    self._raise(acc.vload([0], dtype=registers.i32), factor, shift, wide)
-        self._finish(tile, parts)
+            self._block(place, slot, q, sums, entries)
+            factors = self.scales.load(slot, q, vectors)
+            for r in range(place.rows):
+                exponent = self.builder.flat(self.exponents)[(place.row + r) * self.count + q]
+                shift = bind(exponent.astype("int64"))
+                for acc, factor, parts in zip(sums[r], factors, wide[r], strict=True):
+                    self._raise(acc.vload([0], dtype=registers.i32), factor, shift, parts)
+        self._finish(place, slot, wide)
 
-    def _vector(self, buffer: Expr, at: Expr) -> Expr:
-        if buffer is None:
-            return splat(0, "int32", self.registers.lanes)
-        return buffer.vload([at], dtype=self.registers.i32)
+    def _block(self, place: Place, slot: Expr, q: Expr, sums: list[list[Expr]], entries: Expr) -> None:
+        """The products of one block in int32 ``sums``."""
+        registers, weights, every = self.registers, self.weights, [T.ramp(0, 1, self.registers.lanes)]
+        for r, row in enumerate(sums):
+            first: Expr = splat(0, "int32", registers.lanes)
+            if self.sums is not None:
+                first = bind(T.broadcast(self.sums((place.row - self.first_row + r) * self.count + q), registers.lanes))
+            for acc in row:
+                T.buffer_store(acc, first, every)
+        with T.serial(0, weights.words // weights.together) as k:
+            words = weights.load(slot, q, k, place.tiles.vectors, entries)
+            for (w, packed), (r, row) in ((a, b) for a in enumerate(words) for b in enumerate(sums)):
+                at = self.base + (place.row - self.first_row + r) * self.depth + q * self.block
+                activations = self._word(at + (k * weights.together + w) * registers.word)
+                for acc, factor in zip(row, packed, strict=True):
+                    found = registers.dot_swapped(acc.vload([0], dtype=registers.i32), activations, factor)
+                    T.buffer_store(acc, found, every)
 
-    def _exponent(self, row: Expr, q: Expr) -> Expr:
-        return self.builder.flat(self.exponents)[row * self.count + q].astype("int64")
-
-    def _block(self, tile: _Tile, q: Expr, sums: list[list[Expr]]) -> None:
-        """Add the products of one block to int32 ``sums``."""
-        registers, vectors, every = self.registers, tile.tiles.vectors, [T.ramp(0, 1, self.registers.lanes)]
-        words, size = self.block // registers.word, registers.lanes * registers.word
-        kind = f"{'int16' if registers.operand == 'int16' else 'int8'}x{size}"
-        with T.serial(0, words) as k:
-            at = bind((tile.slot * self.count * words + (q * words + k) * vectors) * size)
-            packed = [bind(self.packed.vload([at + j * size], dtype=kind)) for j in range(vectors)]
-            for r, row in enumerate(sums):
-                activations = registers.spread(
-                    registers.word_of(self.buffer, (tile.copied + r) * self.depth + q * self.block + k * registers.word)
-                )
-                for acc, w in zip(row, packed, strict=True):
-                    T.buffer_store(acc, registers.dot(acc.vload([0], dtype=registers.i32), activations, w), every)
+    def _word(self, at: Expr) -> Expr:
+        """A word of a row in every lane."""
+        kind = "" if self.registers.operand == "int16" else dtype(self.source)
+        return self.registers.spread(self.registers.word_of(self.buffer, at, kind))
 
     def _raise(self, acc: Expr, factor: Expr, shift: Expr, wide: list[tuple[Expr, int]]) -> None:
         """Add ``(acc * factor) << shift`` to the sums of 64 bits."""
@@ -192,14 +176,12 @@ class _Blocked:
             known = buffer.vload([0], dtype=f"int64x{lanes}")
             T.buffer_store(buffer, known + raised, [T.ramp(0, 1, lanes)])
 
-    def _finish(self, tile: _Tile, parts: list[list[list[tuple[Expr, int]]]]) -> None:
-        """Add the bias and store; the last register of all overlaps its neighbour."""
-        registers, lanes, output = self.registers, self.registers.lanes, self.builder.flat(self.builder.group.output)
-        for r, row in enumerate(parts):
-            for j, wide in enumerate(row):
-                loaded = [bind(buffer.vload([0], dtype=f"int64x{n}")) for buffer, n in wide]
+    def _finish(self, place: Place, slot: Expr, wide: Sums) -> None:
+        """Add the bias; the rest is the epilogue's."""
+        registers, lanes, sums = self.registers, self.registers.lanes, []
+        for row in wide:
+            for j, parts in enumerate(row):
+                loaded = [bind(buffer.vload([0], dtype=f"int64x{n}")) for buffer, n in parts]
                 natural = loaded[0] if len(loaded) == 1 else shuffle(loaded, registers.products_order())
-                bias = self.bias.vload([(tile.slot + j) * lanes], dtype=f"int64x{lanes}")
-                column = int(self.starts[tile.tiles.first + j]) + tile.number * (tile.tiles.vectors * lanes)
-                at = bind((tile.row + r) * self.channels + column)
-                store(output, at, min(lanes, self.channels), bind(natural + bias), 0, lanes)
+                sums.append(bind(natural + self.bias.vload([(slot + j) * lanes], dtype=f"int64x{lanes}")))
+        self.places.finish(place, {id(self.anchor.outputs[0]): sums}, "int64")

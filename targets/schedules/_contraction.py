@@ -23,15 +23,15 @@ from edgegate.targets.schedules._geometry import (
     Tiles,
     channel_starts,
     channel_tiles,
-    merge,
     shift_of,
     tasks,
     tile_rows,
 )  # fmt: skip
 from edgegate.targets.schedules._group import Group
-from edgegate.targets.schedules._kernel import Block, Builder, Kernel, Run, Unsupported, dtype
+from edgegate.targets.schedules._kernel import Builder, Kernel, Unsupported, dtype
+from edgegate.targets.schedules._places import Place, Places
 from edgegate.targets.schedules._registers import Expr, bind
-from edgegate.targets.schedules._stages import Epilogue, Lanes
+from edgegate.targets.schedules._stages import Epilogue
 
 COPY = 1 << 14
 """Elements of a copy of pixels of a 1x1 convolution: it should stay in the first cache."""
@@ -97,7 +97,8 @@ class _Contraction:
             folded = (bias.astype(np.int64) - taken_off * flat.sum(1)).astype(np.int32)
             self.biases.append(builder.constant(folded[self.channel_of]))
             bounds[id(anchor.outputs[0])] = int((np.abs(flat).sum(1) * 255 + np.abs(bias.astype(np.int64))).max())
-        self.epilogue = Epilogue(builder, lambda data: data[self.channel_of], bounds)
+        epilogue = Epilogue(builder, lambda data: data[self.channel_of], bounds)
+        self.places = Places(epilogue, self.starts, self.channels, one_image=self.one_image)
 
     def _segments(self, kernel: Array) -> Array:
         """Weights as [outputs, segments, words, word]: kernel rows, or single taps where columns are dilated."""
@@ -180,7 +181,8 @@ class _Contraction:
                     x = bind(tirx.min(p * rows, self.pixels - rows))
                     weights = size + t * (tile.vectors * depth * lanes * self.registers.word)
                     sums = self._sums(tile, t, rows, offsets, x, bind(weights))
-                    self._finish(tile, t, rows, pixel + x, sums)
+                    per_anchor = {id(a.outputs[0]): part for a, part in zip(self.anchors, sums, strict=True)}
+                    self.places.finish(Place(tiles=tile, number=t, rows=rows, row=pixel + x), per_anchor, "int32")
             size += tile.count * tile.vectors * depth * lanes * self.registers.word
 
     @contextmanager
@@ -230,35 +232,3 @@ class _Contraction:
         count = self.registers.lanes * self.registers.word
         kind = "int16" if self.registers.operand == "int16" else "int8"
         return bind(self.packed.vload([at], dtype=f"{kind}x{count}"))
-
-    def _finish(self, tile: Tiles, t: Expr, rows: int, pixel: Expr, sums: list[list[Expr]]) -> None:
-        """Four registers at a time through the epilogue."""
-        places = [(r, j) for r in range(rows) for j in range(tile.vectors)]
-        for first in range(0, len(places), 4):
-            some = places[first : first + 4]
-            block = self._block(tile, t, pixel, some)
-            padded = [min(first + i, len(places) - 1) for i in range(4)]
-            blocks = {
-                id(a.outputs[0]): Lanes(dtype="int32", registers=[s[i] for i in padded])
-                for a, s in zip(self.anchors, sums, strict=True)
-            }
-            self.epilogue.finish(block, blocks)
-
-    def _block(self, tile: Tiles, t: Expr, pixel: Expr, places: list[tuple[int, int]]) -> Block:
-        """Where the registers at these (pixel, register) places of a tile go."""
-        lanes = self.registers.lanes
-        starts = [int(self.starts[tile.first + j]) for _, j in places]
-        linear = [r * self.channels + s for (r, _), s in zip(places, starts, strict=True)]
-        moved = t * (tile.vectors * lanes)
-        runs = [
-            Run(
-                offset=bind(pixel * self.channels + (linear[i] + moved)),
-                image=starts[i] + moved if self.one_image else None,
-                lanes=n * lanes,
-                count=n * lanes if self.channels >= lanes else self.channels,
-            )
-            for i, n in merge([v if self.channels >= lanes else i * 2 * lanes for i, v in enumerate(linear)], lanes)
-        ]
-        empty = [Run(offset=0, image=0, lanes=lanes, count=0)] * (4 - len(places))
-        slots = [(tile.first + t * tile.vectors + j) * lanes for _, j in places]
-        return Block(runs=[*runs, *empty], slots=slots + slots[-1:] * (4 - len(places)), packed=False)

@@ -10,8 +10,6 @@ from edgegate.graph import DOMAIN, array, attribute, only_user, shape
 
 ANCHORS = ("Conv2d", "DepthwiseConv2d", "Conv1d", "MatMul", "Sum", "SumPool2d", "MaxPool2d", "BlockMatMul")
 """Ops that read many elements for one: a kernel is built around one of them, or two that read the same."""
-ALONE = ("BlockMatMul",)
-"""Anchors whose sums of 64 bits nothing follows in registers."""
 ELEMENTWISE = ("Rescale", "Table", "GatedProduct", "Add")
 """Ops that follow an anchor in registers."""
 
@@ -67,7 +65,7 @@ def _grow(node: ir.Node, order: dict[int, int], taken: set[int]) -> Group:
     """The group that starts at ``node``; ``taken`` nodes belong to others."""
     anchors = [node] if _is_anchor(node) else []
     nodes = [node]
-    while (anchors or _is_elementwise(node)) and node.op_type not in ALONE:
+    while anchors or _is_elementwise(node):
         follower = only_user(nodes[-1].outputs[0])
         if follower is None or not _is_elementwise(follower) or id(follower) in taken:
             break

@@ -176,11 +176,19 @@ class Registers:
         """Where each lane's product stands."""
         return list(range(self.lanes))
 
-    def word_of(self, buffer: Expr, at: Expr) -> Expr:
-        """The word of activations at ``at``, for :meth:`spread`."""
+    def word_of(self, buffer: Expr, at: Expr, kind: str = "") -> Expr:
+        """The word at ``at``, for :meth:`spread`; ``kind`` is the dtype of a buffer that is not the operand's."""
         if self.word == 1:
             return buffer[at]
-        return view("int32", buffer.vload([at], dtype=f"{self.operand}x{self.word}"))
+        return view("int32", buffer.vload([at], dtype=f"{kind or self.operand}x{self.word}"))
+
+    def dot_swapped(self, acc: Expr, activations: Expr, weights: Expr) -> Expr:
+        """As :meth:`dot`, with signed activations, and unsigned weights where :meth:`dot` has unsigned activations."""
+        return self.dot(acc, activations, weights)
+
+    def sixteen(self, table: Expr, index: Expr) -> Expr:
+        """The entries of a table at a register of bytes in [0, 16); the table is sixteen bytes, again and again."""
+        raise NotImplementedError("registers that multiply words of four bytes look up bytes")
 
     def lookup(self, table: Expr, index: Expr, dtype: str) -> Expr:
         """The entries of a byte table at a register of bytes (their bits read as uint8).

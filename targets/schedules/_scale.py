@@ -114,3 +114,21 @@ def _multiply(
         return bind(registers.high(lifted, factor.at(slot), rounding.at(slot)) >> shift.at(slot))
 
     return scale
+
+
+def prepare_sums(
+    builder: Builder, multiplier: Array, shift: Array, zero_point: int, arrange: Callable[[Array], Array]
+) -> Callable[[Expr, Expr], Expr]:
+    """``f(register, slot)`` that rescales a register of int64 to int32 by 16-bit multipliers, unclipped.
+
+    Sums of 48 bits leave room for the multiplier and the rounding; the zero point joins the rounding.
+    """
+    lanes, wide = builder.registers.lanes, multiplier.reshape(-1).astype(np.int64)
+    bits = shift.reshape(-1).astype(np.int64)
+    rounding = (np.int64(1) << (bits - 1)) - zero_point * wide
+    m, r, s = (Constants(builder, data, arrange) for data in (wide, rounding, bits))
+
+    def scale(x: Expr, slot: Expr) -> Expr:
+        return bind(((x * m.at(slot) + r.at(slot)) >> s.at(slot)).astype(f"int32x{lanes}"))
+
+    return scale

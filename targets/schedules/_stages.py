@@ -13,7 +13,7 @@ from tvm import tirx
 from edgegate.graph import DOMAIN, Array, array, attribute, shape
 from edgegate.targets.schedules._kernel import Block, Builder, Unsupported, dtype, load, store
 from edgegate.targets.schedules._registers import Expr, bind, shuffle, splat
-from edgegate.targets.schedules._scale import Constants, Scaling, prepare
+from edgegate.targets.schedules._scale import Constants, Scaling, prepare, prepare_sums
 from edgegate.targets.schedules._x86 import table_for
 
 RANGES = {n: (int(np.iinfo(n).min), int(np.iinfo(n).max)) for n in ("int8", "uint8", "int16", "int32")}
@@ -26,7 +26,7 @@ class Lanes:
 
     Attributes:
         dtype: What the values are stored as.
-        registers: One for int8 and uint8, else four.
+        registers: One for int8 and uint8, else four (of int64, in natural order, for sums of 48 bits).
     """
 
     dtype: str
@@ -155,7 +155,7 @@ def _rescale(epilogue: Epilogue, node: ir.Node) -> Stage:
     (x, _, _), a = node.inputs, {k: v.value for k, v in node.attributes.items()}
     assert x is not None
     if dtype(x) == "int64":
-        raise Unsupported("48-bit accumulators")
+        return _rescale_sums(epilogue, node, x)
     scaling = Scaling(
         multiplier=_per_channel(node, _constant(node, 1)),
         shift=_per_channel(node, _constant(node, 2)),
@@ -165,6 +165,23 @@ def _rescale(epilogue: Epilogue, node: ir.Node) -> Stage:
     )
     scale = prepare(epilogue.builder, scaling, epilogue.arrange)
     return _scaled(epilogue, a, scale, lambda block, values: epilogue.wide(x, block, values))
+
+
+def _rescale_sums(epilogue: Epilogue, node: ir.Node, x: ir.Value) -> Stage:
+    """An anchor's sums of 48 bits by multipliers of 15: in 64 bits as the op says it."""
+    if all(x is not anchor.outputs[0] for anchor in epilogue.builder.group.anchors):
+        raise Unsupported("48-bit sums from memory")
+    a = {k: v.value for k, v in node.attributes.items()}
+    multiplier, shift = (_per_channel(node, _constant(node, i)) for i in (1, 2))
+    scale = prepare_sums(epilogue.builder, multiplier, shift, int(a["input_zero_point"]), epilogue.arrange)
+    zero_point = splat(int(a["output_zero_point"]), "int32", epilogue.builder.registers.lanes)
+
+    def stage(block: Block, values: dict[int, Lanes]) -> Lanes:
+        sums = values[id(x)].registers
+        scaled = [bind(scale(v, slot) + zero_point) for v, slot in zip(sums, block.slots, strict=True)]
+        return epilogue.clip(scaled, block, int(a["low"]), int(a["high"]), int(a["to"]))
+
+    return stage
 
 
 def _gated_product(epilogue: Epilogue, node: ir.Node) -> Stage:

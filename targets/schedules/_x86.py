@@ -141,6 +141,14 @@ class Vnni(Avx):
         name = f"llvm.x86.avx512.vpdpbusd.{32 * self.lanes}"
         return T.call_llvm_pure_intrin(self.i32, name, acc, activations, weights)
 
+    def dot_swapped(self, acc: Expr, activations: Expr, weights: Expr) -> Expr:
+        """Unsigned weights come first; the words of signed activations may be broadcast as they are loaded."""
+        return self.dot(acc, weights, activations)
+
+    def sixteen(self, table: Expr, index: Expr) -> Expr:
+        """Vpshufb looks up in each 128 bits."""
+        return intrinsic(self.i8, f"{self.prefix}pshuf.b{self.suffix}", table, index)
+
     def dot4(self, acc: Expr, activations: Expr, weights: Expr) -> Expr:
         """The same instruction."""
         return bind(self.dot(acc, view(self.i8, activations), view(self.i8, weights)))

@@ -48,17 +48,36 @@ def products() -> list[Case]:
     return [*cases, (net, net.rescale(y, to=5))]
 
 
+NIBBLES, CODES, BYTES = np.arange(-8, 8), np.array([0, 1, 2, 3, 4, 6, 8, 12, -1, -2, -3, -4, -6, -8, -12]), None
+"""Weights of a product in blocks: sixteen in a row, those of mxfp4, any."""
+
+
+def block_product(net: Net, lead: tuple[int, ...], depth: int, block: int, n: int, weights: Any = BYTES) -> ir.Value:
+    """Columns with the greatest shifts; weights of each sort."""
+    a = net.given(net.bytes(*lead, depth))
+    exponents = net.given(net.rng.choice([0, 1, 5, 25], (*lead, depth // block)).astype(np.int8))
+    scales = net.rng.choice([1, 2, 777, 4095 if block > 4 else 40000], (depth // block, n)).astype(np.int32)
+    bias = net.rng.integers(-(1 << 45), 1 << 45, n)
+    b = net.bytes(depth, n) if weights is None else net.rng.choice(weights, (depth, n)).astype(np.int8)
+    return net.op("BlockMatMul", a, exponents, b, scales, bias, block=block)
+
+
 def block_products() -> list[Case]:
-    """One row and several, columns that fill no register, blocks of few words; extremes, the greatest shifts."""
+    """One row and several, columns that fill no register, blocks of few words; what may follow, and side inputs."""
     cases = []
-    for lead, depth, block, n in (((1,), 64, 32, 300), ((2, 3), 24, 4, 5), ((21,), 48, 16, 40), ((5,), 32, 8, 64)):
+    for lead, depth, block, n, weights in (
+        ((1,), 64, 32, 300, NIBBLES), ((2, 3), 24, 4, 5, NIBBLES), ((21,), 48, 16, 40, BYTES), ((5,), 32, 8, 64, CODES),
+    ):  # fmt: skip
         net = Net(n)
-        a = net.given(net.bytes(*lead, depth))
-        exponents = net.given(net.rng.choice([0, 1, 5, 25], (*lead, depth // block)).astype(np.int8))
-        scales = net.rng.choice([1, 2, 777, 4095], (depth // block, n)).astype(np.int32)
-        bias = net.rng.integers(-(1 << 45), 1 << 45, n)
-        cases.append((net, net.op("BlockMatMul", a, exponents, net.bytes(depth, n), scales, bias, block=block)))
-    return cases
+        cases.append((net, block_product(net, lead, depth, block, n, weights)))
+    for lead, n, weights in (((1,), 70, CODES), ((7,), 40, NIBBLES), ((2, 3), 17, BYTES)):
+        net = Net(n)
+        y = net.table(net.rescale(block_product(net, lead, 64, 32, n, weights), input_zero_point=1 << 40))
+        gate = net.given(net.bytes(*net.data[str(y.name)].shape))
+        cases.append((net, net.product(y, gate, to=5, low=-32768, high=32767, shift=31)))
+    net = Net(3)
+    sums = block_product(net, (3,), 64, 16, 3, NIBBLES)
+    return [*cases, (net, net.rescale(sums, per_channel=False, to=2, low=9, high=200))]
 
 
 def pair_case(inputs: int, outputs: int, size: int, batch: int = 1) -> Case:

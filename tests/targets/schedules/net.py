@@ -61,10 +61,11 @@ class Net:
         """To the full range of the output and a little beyond; one channel in four is a tie-prone pure shift."""
         data = self.data[str(x.name)].astype(np.int64)
         count = data.shape[-1] if per_channel else 1
-        multiplier = self.rng.integers(UNIT, 1 << 31, count)
-        multiplier[::4] = UNIT
+        bits = 15 if self.data[str(x.name)].dtype == np.int64 else 31
+        multiplier = self.rng.integers(1 << (bits - 1), 1 << bits, count)
+        multiplier[::4] = 1 << (bits - 1)
         reach = max(int(np.abs(data).max()), 1)
-        shift = np.full(count, 31 + max(0, reach.bit_length() - (8 if to != 5 else 16)))
+        shift = np.full(count, bits + max(0, reach.bit_length() - (8 if to != 5 else 16)))
         shift += self.rng.integers(0, 3, count)
         if count > 5:
             multiplier[5] = 0

@@ -37,7 +37,7 @@ def test_products_by_constant_weights_and_one_dimensional_convolutions(target: A
 
 @pytest.mark.parametrize("target", HERE)
 def test_products_of_block_floating_point(target: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one copy of the rows, and in several where it may hold few elements."""
+    """All rows at once, and some at a time where the cache may hold few elements."""
     check(block_products(), target)
     monkeypatch.setattr("edgegate.targets.schedules._blocked.COPY", 100)
     check(block_products()[1:3], target)

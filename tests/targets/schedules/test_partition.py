@@ -78,3 +78,17 @@ REFUSED: dict[str, Callable[[Net], ir.Value]] = {
 def test_what_no_schedule_fits_is_left_to_the_generic_lowering(what: str) -> None:
     net = Net()
     assert kernel(one_group(net, REFUSED[what](net)), Cpu()) is None
+
+
+def test_products_in_blocks_take_what_follows_and_the_second_of_a_pair_the_gate() -> None:
+    net = Net()
+    given = net.given(net.bytes(2, 64)), net.given(np.ones((2, 2), np.int8))
+
+    def layer() -> ir.Value:
+        constants = net.weights(64, 8), np.ones((2, 8), np.int32), np.zeros(8, np.int64)
+        return net.rescale(net.op("BlockMatMul", *given, *constants, block=32))
+
+    gate = net.table(layer())
+    groups = partition(net.model(net.product(layer(), gate)))
+    found = [[n.op_type for n in g.nodes] for g in groups]
+    assert found == [["BlockMatMul", "Rescale", "Table"], ["BlockMatMul", "Rescale", "GatedProduct"]]
