@@ -122,12 +122,12 @@ def compared(rows: Sequence[Row]) -> list[tuple[float, float, str]]:
 
 
 def products(findings: Mapping[str, Any]) -> str:
-    """What is said of attention, if there was any: how many products are in blocks, and what that did to the worst."""
+    """What is said of attention, if it was measured: the logits that lose most, before and after."""
     found = [row for row in findings.get("attention", ()) if row["sqnr_after"] is not None]
     if not found:
         return ""
     before, after = (min(row[key] for row in found) for key in ("sqnr_before", "sqnr_after"))
-    return f"; logits of {len(found)} attentions: {before:.1f} dB at least, {after:.1f} dB once keys are sorted"
+    return f"; logits of attention, at worst: {before:.1f} dB, {after:.1f} with keys scaled and sorted"
 
 
 def _page(figure: Any, rows: Sequence[Row], findings: Mapping[str, Any]) -> None:

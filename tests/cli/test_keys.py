@@ -1,11 +1,15 @@
 """``--keys``: attention with its queries and keys in blocks, from the command line."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import onnx
 import pytest
 
+from edgegate.cli.table import MOST, table
+from edgegate.plots import products
+from edgegate.quant.attention_report import AttentionReport
 from tests.cli import models
 
 ATTENTION = """g (float[1, 6, 32] x) => (float[1, 6, 64] y) < float[1] q = {0}, float[1] k = {0}, float[1] v = {0},
@@ -45,7 +49,7 @@ def test_logits_are_told_in_the_table_and_the_report(edgegate, folder, net, cali
         f"logits {entry['sqnr_before']:.1f} -> {entry['sqnr_after']:.1f} dB"
     )
     assert done.lines[1].startswith("net.qdq.onnx: ")
-    assert b"logits of 1 attentions" in (folder / "p.svg").read_bytes()
+    assert b"logits of attention, at worst" in (folder / "p.svg").read_bytes()
     model = onnx.load(folder / "net.qdq.onnx")
     onnx.checker.check_model(model)
     assert {opset.domain for opset in model.opset_import} == {""}
@@ -81,3 +85,19 @@ def test_what_is_refused(edgegate, folder, net):
     models.write(folder / "net.onnx")
     (line,) = edgegate.refused(2, "quantize", "net.onnx", *KEYS)
     assert "the model multiplies no queries with keys" in line
+
+
+def test_a_line_per_product():
+    done = AttentionReport(
+        name="s", keys="block.k", query_format="bfp16", key_format="bfp12", groups=("scale", "none", "scale"),
+        ratios=(0.5, 1.0, 0.5), rotary="half", sqnr_before=10.0, sqnr_after=12.04, bits_per_key=4.25, vectors="gamma",
+    )  # fmt: skip
+    left = AttentionReport(name="t", key_format="bfp12", bits_per_key=4.25, reason="it comes from\x1b Tanh")
+    found = {"attention": [asdict(done), asdict(left)]}
+    assert table(found) == [
+        "block.k: keys bfp12 (4.25 bits), queries bfp16; scale of 2, none of 1; logits 10.0 -> 12.0 dB",
+        r"t: keys bfp12 (4.25 bits), queries float; not sorted: it comes from\x1b Tanh",
+    ]
+    assert products(found) == "; logits of attention, at worst: 10.0 dB, 12.0 with keys scaled and sorted"
+    assert products({"attention": [asdict(left)]}) == products({}) == ""
+    assert table({"attention": [asdict(left)] * (MOST + 3)})[-1] == "... and 3 products more: --report tells of all"
