@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import numpy as np
 import onnx_ir as ir
 
 from edgegate.errors import Problem
-from edgegate.graph import BLOCKS, DOMAIN, array, attribute, matches, replace, where
+from edgegate.graph import BLOCKS, DOMAIN, Array, array, attribute, matches, replace, where
 from edgegate.passes._quantized_constants import MOVES, output_axis
+from edgegate.quant.block_weights import stored_blocks
+from edgegate.quant.storage import BlockStorage
 
 
 def read_blocks(model: ir.Model) -> list[Problem]:
-    """Take every ``edgegate.InBlocks`` out of the graph; the layers that read it carry its format.
+    """Take every ``edgegate.InBlocks`` out of the graph; the layers that read it carry its format, and its scales.
 
     Returns:
         A problem for each whose readers are not all layers, or whose layers have inputs in blocks and weights that
@@ -36,9 +39,27 @@ def read_blocks(model: ir.Model) -> list[Problem]:
             assert layer is not None, "was looked at"
             told = json.loads(layer.metadata_props.get(BLOCKS, '{"activations": null}'))
             told["weights" if weights else "activations"] = str(attribute(node, "format"))
+            if weights and len(node.inputs) > 1 and (scales := array(node.inputs[1])) is not None:
+                told["scales"] = scales.reshape(-1).tolist()
             layer.metadata_props[BLOCKS] = json.dumps(told, sort_keys=True)
         replace(node, source)
     return problems
+
+
+def scale_blocks(node: ir.Node, rows: Array, factors: Array) -> None:
+    """Follow the weights of ``node``, whose output channels are multiplied by ``factors``.
+
+    Args:
+        node: A layer.
+        rows: What its weights were, [channels * taps, K].
+        factors: [channels]; zeros lie on any grid.
+    """
+    if BLOCKS not in node.metadata_props:
+        return
+    told = json.loads(node.metadata_props[BLOCKS])
+    scales = stored_blocks(BlockStorage(**told), rows.astype(np.float64)).scales
+    by_channel = scales.reshape(len(factors), -1) * np.where(factors == 0, 1.0, np.abs(factors))[:, None]
+    node.metadata_props[BLOCKS] = json.dumps({**told, "scales": by_channel.reshape(-1).tolist()}, sort_keys=True)
 
 
 def _readers(value: ir.Value, rank: int) -> Iterator[tuple[ir.Node | None, int]]:

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import DOMAIN, Array, array, attribute, matches, only_user, shape
+from edgegate.passes._given_blocks import scale_blocks
 from edgegate.passes._grids import scale_grid
 from edgegate.passes._rewrite import absorb, revise
 from edgegate.passes.to_affine import NORM
@@ -56,6 +57,9 @@ def _fold(model: ir.Model, node: ir.Node, layer: ir.Node) -> None:
     revise(model, layer, 1, weight * scale.reshape(along))
     revise(model, layer, 2, bias * scale.reshape(bias.shape) + shift.reshape(bias.shape))
     scale_grid(layer, scale)
+    if layer.op_type != "Affine":
+        rows = weight.T if layer.op_type == "Linear" else np.moveaxis(weight, 1, -1).reshape(-1, weight.shape[1])
+        scale_blocks(layer, rows, scale)
     _keep_moments(node, layer, scale, shift)
     absorb(node, layer)
 

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from edgegate.graph import Array
 from edgegate.quant.bias_correction import corrections
 from edgegate.quant.error_feedback import turned, with_feedback
+from edgegate.quant.layer_formats import keeps_weights
 from edgegate.quant.recipe import Recipe
 from edgegate.quant.storage import BlockStorage
 from edgegate.quant.transform_storage import TransformStorage
@@ -52,6 +53,8 @@ def round_blocks(
 ) -> Rounded:
     """Round the weights as the recipe says, and correct the biases for what that does to the means.
 
+    Weights that were trained to be what is stored are left alone.
+
     Args:
         model: Float, its transforms applied. With error feedback, its weights become those that are stored.
         storages: By the name of the weights.
@@ -75,7 +78,8 @@ def round_blocks(
 
 def _layers(model: ir.Model, storages: Mapping[str, BlockStorage]) -> list[Layer]:
     found = [layer for node in model.graph if (layer := layer_of(node)) is not None]
-    return [layer for layer in found if layer.weight.name in storages]
+    wanted = [(layer, storages[str(layer.weight.name)]) for layer in found if layer.weight.name in storages]
+    return [layer for layer, storage in wanted if not keeps_weights(layer, storage)]
 
 
 def _hessian(seen: InputMoments, layer: Layer, recipe: Recipe) -> Array:

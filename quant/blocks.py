@@ -12,12 +12,14 @@ from edgegate.graph import Array, where
 from edgegate.quant import execute, synthetic
 from edgegate.quant.block_rounding import InputMoments
 from edgegate.quant.folds import tied, tied_blocks
-from edgegate.quant.layer_formats import given_blocks, layer_formats
+from edgegate.quant.given_groups import check_given, with_inputs
+from edgegate.quant.layer_formats import keeps_weights, layer_formats
 from edgegate.quant.moments import Moments, Source, gamma_moments
 from edgegate.quant.norm_gains import norm_gains
 from edgegate.quant.recipe import Recipe
 from edgegate.quant.report import LayerReport, Report, described, in_int8
 from edgegate.quant.selection import Choice, Foldable, select
+from edgegate.quant.sharing import Groups
 from edgegate.quant.site_statistics import SiteStatistics
 from edgegate.quant.sites import Site, sites
 from edgegate.quant.storage import BlockStorage
@@ -56,12 +58,15 @@ def plan_blocks(model: ir.Model, recipe: Recipe, calibration: Batches | None, *,
         integer: Whether activations will be integers, whose scales can be chosen for their blocks.
 
     Raises:
-        CompileError: Weights or values are not finite.
+        CompileError: Weights or values are not finite, or weights would not stay what they were trained to be.
         ValueError: A pattern of the recipe matches no layer.
     """
     found = layers(model)
-    chosen = layer_formats(found, recipe.formats)
+    chosen: Mapping[str, BlockStorage | None] = layer_formats(found, recipe.formats)
+    if integer:
+        chosen = with_inputs(found, chosen, Groups(model))
     wanted, reasons = sites(found, chosen)
+    check_given(found, chosen, reasons)
     seen = _observe(model, recipe, calibration, wanted) if wanted else {}
     choices = [_choose(model, recipe, site, seen[site.name], calibration is None, integer) for site in wanted]
     transforms: dict[str, TransformStorage] = {}
@@ -119,8 +124,8 @@ def _add(statistics: SiteStatistics, values: Array) -> None:
 
 def _choose(model: ir.Model, recipe: Recipe, site: Site, seen: SiteStatistics, blind: bool, integer: bool) -> Choice:
     nodes = [layer.node for layer in site.layers]
-    if any(given_blocks(layer) is not None for layer in site.layers):  # its weights are on their grid already
-        recipe = replace(recipe, transform="none", rounding="nearest")
+    if any(keeps_weights(layer, site.storage) for layer in site.layers):  # its blocks were formed of the reals
+        recipe, integer = replace(recipe, transform="none"), False
     diagonal = blocks = None
     if recipe.transform in ("auto", "wush-diag"):
         diagonal = tied(model, site.source, site.axis, readers=nodes)

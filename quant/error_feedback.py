@@ -39,7 +39,7 @@ def with_feedback(
     form, matrix = format_named(storage.weights), matrix_of(layer).astype(np.float64)
     found = gptq(matrix, in_basis(hessian, transform), form, kind="identity")
     revise(model, layer.node, 1, with_matrix(layer, found.values[: len(matrix)]))
-    if form.power_of_two:
+    if form.power_of_two and np.array_equal(form.quantize(found.values.T).values().T, found.values):
         return storage
     scales = tuple(found.blocks.scales.reshape(-1).tolist())
     return replace(storage, scales=scales, tensor_scale=found.blocks.tensor_scale)

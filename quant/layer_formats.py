@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
@@ -72,6 +72,12 @@ def given_blocks(layer: Layer) -> BlockStorage | None:
     """How the layer was trained to be stored (:mod:`edgegate.passes.read_qdq`); None if nobody said."""
     told = layer.node.metadata_props.get(BLOCKS)
     return None if told is None else BlockStorage(**json.loads(told))
+
+
+def keeps_weights(layer: Layer, storage: BlockStorage) -> bool:
+    """Whether ``storage`` stores the weights as they were trained to be stored."""
+    given = given_blocks(layer)
+    return given is not None and replace(given, activations=storage.activations) == storage
 
 
 def _names(layer: Layer) -> Iterator[str]:

@@ -195,6 +195,8 @@ class Judge:
         site, transform = self.site, candidate.transform
         x = transform.apply_x(self.x)
         weights = [site.weights.quantize(transform.apply_w(m).T).values().T for m in self.columns]
+        if site.storage.scales:  # they are given, and the weights lie on them
+            weights = [transform.apply_w(m) for m in self.columns]
         tuned = transform.kind in ("wush", "wush_diag")
         factors = 2.0 ** (np.arange(STEPS) / STEPS) if self.free and not tuned else np.ones(1)
         losses = [self._loss(x, float(factor), weights) for factor in factors]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from edgegate.graph import Array, attribute
+from edgegate.graph import BLOCKS, Array, attribute
 from edgegate.quant.formats import BlockFormat, format_named
 from edgegate.quant.storage import BlockStorage
 from edgegate.quant.weights import Layer
@@ -114,7 +114,7 @@ def unfit(layer: Layer, storage: BlockStorage) -> str:
         return reason
     channels = layer.data().shape[1 if layer.node.op_type == "Conv" else 0]
     block = format_named(storage.weights).block
-    if 2 * channels <= block:
+    if 2 * channels <= block and BLOCKS not in layer.node.metadata_props:
         return f"{channels} input channels would fill half of a block of {block} at most"
     return ""
 

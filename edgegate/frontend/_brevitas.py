@@ -150,18 +150,19 @@ def _constant(proxy: Any, out: Any) -> Callable[[], torch.Tensor]:
 
 
 def _constant_in_blocks(proxy: Any, out: Any) -> Callable[[], torch.Tensor]:
-    value, name = out.value.detach().float().clone(), _groupwise.weight_format(proxy, out)
-    if name is None:
-        fix = "use MXFloat8e4m3Weight and its like, or narrow_range = True and scales that are powers of two"
+    value, found = out.value.detach().float().clone(), _groupwise.weight_format(proxy, out)
+    if found is None:
+        fix = "use symmetric integers of 2 to 8 bits in groups of a multiple of 16, or MXFloat8e4m3Weight and its like"
         raise _Unfit("no block format stores what it makes", fix)
-    return lambda: _op("edgegate::InBlocks", (value,), torch.float32, {"format": name})
+    inputs = (value,) if found[1] is None else (value, found[1])
+    return lambda: _op("edgegate::InBlocks", inputs, torch.float32, {"format": found[0]})
 
 
 def _activation_in_blocks(proxy: Any, calls: list[Any]) -> Replay:
     seen = [getattr(given, "value", given).detach() for given, _ in calls]
     name = _groupwise.activation_format(proxy, calls[0][1], seen)
     if name is None:
-        fix = "use MXFloat8e4m3Act and its like, or narrow_range = True and scales that are powers of two"
+        fix = "use MXInt8Act, or MXFloat8e4m3Act and its like"
         raise _Unfit("no block format does to activations what it does", fix)
     function = getattr(proxy.fused_activation_quant_proxy, "activation_impl", None)
 

@@ -1,7 +1,8 @@
 """brevitas quantizers with a scale per group: which block format each is, checked value by value.
 
 A name says little: brevitas' MXInt8Weight has half the step of OCP's MXINT8 and cuts off what is above. So a format
-is taken only if it stores the quantizer's own results, or for activations samples of many magnitudes, exactly.
+is taken only if it stores the quantizer's own results, or for activations samples of many magnitudes, exactly. Weights
+that are integers keep their own scales where no format's rules would choose these.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from edgegate.quant.formats import BlockFormat, format_named
 
 FLOATS = {(4, 3): "mxfp8_e4m3", (5, 2): "mxfp8_e5m2", (2, 3): "mxfp6_e2m3", (3, 2): "mxfp6_e3m2", (2, 1): "mxfp4"}
 """Formats by the widths of exponent and mantissa."""
+BLOCKS = (128, 64, 32, 16)
+"""Sizes of blocks that all formats of integers have; a group may be several blocks."""
 RULES = ("", "-floor", "-ceil", "-even")
 
 
@@ -25,10 +28,33 @@ def is_groupwise(out: Any) -> bool:
     return hasattr(out, "group_size")
 
 
-def weight_format(proxy: Any, out: Any) -> str | None:
-    """The format that stores the quantized weights ``out`` as they are; None if there is none."""
+def weight_format(proxy: Any, out: Any) -> tuple[str, torch.Tensor | None] | None:
+    """The format that stores the quantized weights ``out`` as they are, and the scales, if its rules choose others.
+
+    Returns:
+        The name, and the scales by output channel, tap and block, float32; None if no format stores integers of so
+        many bits in such groups, or they have zero points.
+    """
     rows = _rows(out.value, proxy.group_dim)
-    return next((name for name, made in _candidates(out) if np.array_equal(made.quantize(rows).values(), rows)), None)
+    for name, made in _candidates(out):
+        if np.array_equal(made.quantize(rows).values(), rows):
+            return name, None
+    if hasattr(out, "mantissa_bit_width") or bool(out.zero_point.any()):
+        return None
+    block = next((size for size in BLOCKS if int(out.group_size) % size == 0), None)
+    steps = _rows(torch.broadcast_to(out.scale, out.value.shape), proxy.group_dim)
+    found = None if block is None else _integers(np.rint(rows / steps), int(out.bit_width), block)
+    return None if found is None else (found, torch.from_numpy(steps[..., ::block].astype(np.float32)))
+
+
+def _integers(stored: Array, bits: int, block: int) -> str | None:
+    """The format of integers for weights that are these: the one that has -2**(bits - 1), if that is among them."""
+    most = max(int(-stored.min()), int(stored.max()))
+    narrow = most < 1 << (bits - 1)
+    try:
+        return format_named(f"int{bits}_g{block}" if narrow else f"mxint{bits}_brevitas_b{block}").name
+    except ValueError:  # too many bits
+        return None
 
 
 def activation_format(proxy: Any, out: Any, seen: Sequence[torch.Tensor]) -> str | None:
@@ -59,13 +85,14 @@ def _candidates(out: Any) -> Iterator[tuple[str, BlockFormat]]:
     else:
         bits = int(out.bit_width)
         bases = ["mxint8"] if (bits, size) == (8, 32) else []
-        bases += [f"bfp{bits + 8}_b{size}", f"int{bits}_g{size}"]
+        bases += [f"mxint{bits}_brevitas_b{size}", f"bfp{bits + 8}_b{size}", f"int{bits}_g{size}"]
     for base in bases:
         for rule in RULES:
             try:
-                yield base + rule, format_named(base + rule)
+                made = format_named(base + rule)
             except ValueError:  # no such format, or it has no such rule
                 continue
+            yield made.name, made
 
 
 def _rows(value: torch.Tensor, axis: int) -> Array:

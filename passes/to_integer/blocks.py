@@ -3,6 +3,9 @@
     a, e = BlockQuantize(x)                        x ~ a << e
     y[n] = bias[n] + sum over blocks b of ((sum over k in b of a[k] * w[k, n]) << e[b]) * scale[b, n]
 
+An input of 8 bits whose layer names no format for it needs no quantizing: it is significands with the exponent 0, and
+what its zero point adds is a constant of each output channel, which the bias takes off.
+
 Weights are stored in their format's own significands. Their scales become integers over one unit per output channel,
 so the sum has one real scale per output channel, as that of any other layer.
 """
@@ -20,14 +23,16 @@ from edgegate.graph import DOMAIN, Array, array, attribute, shape
 from edgegate.ops import OPS, Interval
 from edgegate.ops.block_quantize import OVERFLOWS, ROUNDINGS, RULES
 from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored, Wide
+from edgegate.passes.to_integer._patches import windows
 from edgegate.passes.to_integer._scaling import integer_bias
 from edgegate.passes.to_integer.moves import _surround as surround
 from edgegate.quant.block_weights import integer_blocks
 from edgegate.quant.formats import FORMATS, BlockFormat, format_named
 from edgegate.quant.storage import BlockStorage
 
-POWER_BITS, FLOAT_BITS, LEAST_BITS = 10, 14, 4
-"""Bits of the weights' integer scales: where they are powers of two; where they are not; the fewest.
+POWER_BITS, FLOAT_BITS, GIVEN_BITS, LEAST_BITS = 10, 14, 31, 4
+"""Bits of the weights' integer scales: where they are powers of two; where they are not; where they are given, and to
+be kept exactly if 48 bits can hold the sums; the fewest.
 
 A block whose scale is below what they can say is quantized again, coarser: its step is then 2**-9 of that of the
 channel's largest block, which makes the error."""
@@ -65,11 +70,13 @@ class Quantized:
         significands: int8 [..., K'], K' the next multiple of the block.
         exponents: int8 [..., K' / block].
         bounds: What the analysis will know of both.
+        zero_point: The significand that means 0.
     """
 
     significands: ir.Value
     exponents: ir.Value
     bounds: tuple[Interval, ...]
+    zero_point: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +114,7 @@ def conv(
     found = quantized(lowering, x, storage, name)
     under = replace(
         found,
-        significands=windows(lowering, node, found.significands, f"{name}.significands"),
+        significands=windows(lowering, node, found.significands, f"{name}.significands", found.zero_point),
         exponents=windows(lowering, node, found.exponents, f"{name}.exponents"),
     )
     columns = np.moveaxis(weight.reshape(*weight.shape[:2], -1), 1, 2)
@@ -117,7 +124,7 @@ def conv(
 def quantized(lowering: Lowering, x: Stored, storage: BlockStorage, name: str) -> Quantized:
     """``x``, channels last, in blocks of the format for activations."""
     if storage.activations is None:
-        raise NotLowerable("its activations have no block format", "name one, as in bfp12:bfp16")
+        return _as_it_is(lowering, x, format_named(storage.weights).block, name)
     format_ = format_named(storage.activations)
     if not reads(format_):
         have = _named(integer_formats()["activations"])
@@ -132,6 +139,23 @@ def quantized(lowering: Lowering, x: Stored, storage: BlockStorage, name: str) -
     significands, exponents = lowering.emit_many("BlockQuantize", [padded.value], outputs, attributes)
     known = OPS[DOMAIN, "BlockQuantize"].bounds(_reach(padded), **attributes)
     return Quantized(significands=significands, exponents=exponents, bounds=(known.output, *known.more))
+
+
+def _as_it_is(lowering: Lowering, x: Stored, block: int, name: str) -> Quantized:
+    """``x`` itself as significands, with the exponent 0: lossless, -128 and zero points included."""
+    if x.storage.dtype not in ("int8", "uint8"):
+        fix = "name one, as in bfp12:bfp16; or let a quantizer of 8 bits stand before it"
+        raise NotLowerable(f"its activations have no block format, and {x.storage.dtype} is none", fix)
+    padded = surround(lowering, x, x.order[-1], [0, -x.dims[-1] % block], 0.0, f"{name}.whole")
+    value, dims, zero_point = padded.value, padded.dims, x.storage.zero_point
+    if x.storage.dtype == "uint8":
+        table = lowering.constant(f"{name}.centred", (np.arange(256) - 128).astype(np.int8))
+        value = lowering.emit("Table", [value, table], f"{name}.significands", ir.DataType.INT8, dims, {"offset": 0})
+        zero_point -= 128
+    none = np.zeros((*dims[:-1], dims[-1] // block), np.int8)
+    exponents = lowering.constant(f"{name}.exponents", none)
+    bounds = (Interval.of_dtype(np.dtype(np.int8)), Interval(low=0, high=0))
+    return Quantized(significands=value, exponents=exponents, bounds=bounds, zero_point=zero_point)
 
 
 def block_attributes(format_: BlockFormat) -> dict[str, int]:
@@ -186,8 +210,9 @@ def _fitting(storage: BlockStorage, columns: Array, bias: Array, a: Quantized) -
     product = OPS[DOMAIN, "BlockMatMul"]
     values = (a.significands, a.exponents)
     inputs = [replace(i, dims=shape(v)) for i, v in zip(a.bounds, values, strict=True)]
-    for bits in range(POWER_BITS if format_.power_of_two else FLOAT_BITS, LEAST_BITS - 1, -1):
-        found = _products(storage, columns, bias, bits)
+    most = GIVEN_BITS if storage.scales else POWER_BITS if format_.power_of_two else FLOAT_BITS
+    for bits in range(most, LEAST_BITS - 1, -1):
+        found = _products(storage, columns, bias, bits, a.zero_point)
         known = [Interval.of(constant) for constant in (found.weights, found.scales, found.bias)]
         try:
             product.bounds(*inputs, *known, block=format_.block)
@@ -197,58 +222,19 @@ def _fitting(storage: BlockStorage, columns: Array, bias: Array, a: Quantized) -
     raise NotLowerable("its sums would not fit 48 bits", "store its input in 8 bits, or the layer in int8")
 
 
-def _products(storage: BlockStorage, columns: Array, bias: Array, bits: int) -> Products:
-    """Columns [N, taps, K] as a product's constants, each tap padded to whole blocks; the bias in the input's steps."""
+def _products(storage: BlockStorage, columns: Array, bias: Array, bits: int, zero_point: int) -> Products:
+    """Columns [N, taps, K] as a product's constants, each tap padded to whole blocks.
+
+    The bias is in the input's steps, and less what the zero point adds.
+    """
     outputs, taps, channels = columns.shape
     format_ = format_named(storage.weights)
     padded = np.zeros((outputs, taps, channels + -channels % format_.block))
     padded[..., :channels] = columns
     blocks, scales = integer_blocks(storage, padded.reshape(outputs, -1), bits)
     weights = blocks.significands.reshape(outputs, -1).T.astype(np.int8)
+    offset = zero_point * (blocks.significands.sum(-1, dtype=np.int64) * scales.multipliers).sum(-1)
     return Products(
         weights=np.ascontiguousarray(weights), scales=np.ascontiguousarray(scales.multipliers.T),
-        bias=integer_bias(bias, scales.unit, 48), units=scales.unit,
+        bias=integer_bias(bias, scales.unit, 48) - offset, units=scales.unit,
     )  # fmt: skip
-
-
-def windows(lowering: Lowering, node: ir.Node, value: ir.Value, name: str) -> ir.Value:
-    """A value [N, ..., C] as [N, ..., taps * C]: the pixels under the kernel, zero outside the image."""
-    batch, *image, channels = shape(value)
-    kernel, out = _weight(node).shape[2:], shape(node.outputs[0])[2:]
-    index = taps(node, image, kernel, out)
-    pixels, dtype = int(np.prod(image)), value.dtype
-    assert dtype is not None, "stored values have a type"
-    if np.array_equal(index, np.arange(pixels)):
-        return value
-
-    def reshaped(x: ir.Value, dims: Sequence[int], what: str) -> ir.Value:
-        target = lowering.ints("dims", dims)
-        return lowering.emit("Reshape", [x, target], f"{name}.{what}", dtype, dims, {"allowzero": 0}, domain="")
-
-    flat = reshaped(value, (batch, pixels, channels), "pixels")
-    if (index == pixels).any():
-        zero = lowering.constant(f"{name}.outside", np.zeros((batch, 1, channels), dtype.numpy()))
-        dims = (batch, pixels + 1, channels)
-        flat = lowering.emit("Concat", [flat, zero], f"{name}.bordered", dtype, dims, {"axis": 1}, domain="")
-    dims = (batch, len(index), channels)
-    under = [flat, lowering.constant(f"{name}.taps", index)]
-    picked = lowering.emit("Gather", under, f"{name}.picked", dtype, dims, {"axis": 1}, domain="")
-    return reshaped(picked, (batch, *out, int(np.prod(kernel)) * channels), "windows")
-
-
-def taps(node: ir.Node, image: Sequence[int], kernel: Sequence[int], out: Sequence[int]) -> Array:
-    """The pixel under each tap of each output pixel, int64 [outputs * taps]; the number of pixels where there is none.
-
-    Pixels and outputs are counted row by row.
-    """
-    pads, strides, dilations = (list(attribute(node, k)) for k in ("pads", "strides", "dilations"))
-    rank = len(kernel)
-    index, outside = np.zeros([1] * (2 * rank), np.int64), np.zeros([1] * (2 * rank), np.bool_)
-    for axis in range(rank):
-        place = np.arange(out[axis])[:, None] * strides[axis] + np.arange(kernel[axis]) * dilations[axis] - pads[axis]
-        along = [1] * (2 * rank)
-        along[axis], along[rank + axis] = place.shape
-        place = place.reshape(along)
-        index = index * image[axis] + place
-        outside = outside | (place < 0) | (place >= image[axis])
-    return np.where(outside, int(np.prod(image)), index).reshape(-1)

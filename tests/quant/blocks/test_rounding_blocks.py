@@ -9,7 +9,7 @@ import pytest
 from edgegate.quant import BlockStorage, Recipe, Scheme, execute, quantize
 from edgegate.quant.block_weights import integer_blocks, stored_blocks
 from edgegate.quant.error_feedback import in_basis, turned
-from edgegate.quant.formats import FORMATS, format_named
+from edgegate.quant.formats import FORMATS
 from edgegate.quant.sites import matrix_of
 from edgegate.quant.transform_storage import TransformStorage
 from edgegate.quant.weights import layers
@@ -59,13 +59,13 @@ def test_biases_make_up_for_the_mean() -> None:
 
 
 def test_the_model_holds_what_is_stored() -> None:
-    """Quantizing the weights of GPTQ again changes nothing, with the scales where those are no powers of two."""
-    for form in ("bfp12", "int4_g32", "nvfp4"):
+    """Quantizing the weights of GPTQ again changes nothing, with the scales where the format would choose others."""
+    for form in ("bfp12", "int4_g32", "nvfp4", "mxint4_brevitas"):
         recipe = Recipe(formats=(f"{form}:bfp16",), rounding="gptq", transform="none")
         model, scheme, _ = quantize(floats(NET, *DIMS), recipe, DATA, integer=False)
         for layer in layers(model):
             storage = scheme.blocks[str(layer.weight.name)]
-            assert bool(storage.scales) != format_named(form).power_of_two
+            assert bool(storage.scales) == (form != "bfp12")
             weights = matrix_of(layer).T.astype(np.float64)
             np.testing.assert_allclose(stored_blocks(storage, weights).values(), weights, rtol=1e-6)
 
