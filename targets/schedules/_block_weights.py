@@ -11,15 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import onnx_ir as ir
 from tvm.script.ir_builder import tirx as T
 
-from edgegate.graph import Array
+from edgegate.graph import DOMAIN, Array, array, attribute
+from edgegate.ops import OPS, Interval
 from edgegate.targets.schedules._geometry import Tiles
 from edgegate.targets.schedules._kernel import Builder
 from edgegate.targets.schedules._registers import Expr, bind, shuffle, splat, view
 
 NIBBLES = 16
 """Values that half a byte tells apart."""
+MOVES = ("Reshape", "Transpose", "Gather", "Concat", "Slice", "Identity")
+"""What exponents pass on their way from BlockQuantize: windows of a convolution, with zeros outside the image."""
 
 
 class BlockWeights:
@@ -100,11 +104,15 @@ class BlockWeights:
 
 
 class BlockScales:
-    """The integer scales [blocks, slots], in 16 bits where they fit."""
+    """The integer scales [blocks, slots], in 16 bits where they fit.
+
+    Attributes:
+        most: The greatest.
+    """
 
     def __init__(self, builder: Builder, tiles: list[Tiles], scales: Array) -> None:
-        self.registers, self.count = builder.registers, len(scales)
-        self.kind = "int16" if scales.max(initial=0) < 1 << 15 else "int32"
+        self.registers, self.count, self.most = builder.registers, len(scales), int(scales.max(initial=0))
+        self.kind = "int16" if self.most < 1 << 15 else "int32"
         self.packed = builder.constant(by_tile(scales.astype(self.kind), tiles, self.registers.lanes))
 
     def load(self, slot: Expr, q: Expr, vectors: int) -> list[Expr]:
@@ -133,3 +141,22 @@ def row_sums(source: Expr, start: Expr, count: int, block: int, factor: int) -> 
         total = T.call_llvm_pure_intrin("int32", f"llvm.vector.reduce.add.v{block}i32", wide)
         T.buffer_store(sums, total * factor, [i])
     return lambda i: sums[i]
+
+
+def greatest_exponent(value: ir.Value) -> int | None:
+    """What the exponents of an input in blocks reach, by the type of what was quantized; None: not known."""
+    producer = value.producer()
+    while producer is not None and producer.domain == "" and producer.op_type in MOVES:
+        source, *others = producer.inputs
+        if producer.op_type == "Concat" and any((d := array(v)) is None or d.any() for v in others):
+            return None
+        producer = None if source is None else source.producer()
+    if producer is None or (producer.domain, producer.op_type) != (DOMAIN, "BlockQuantize"):
+        return None
+    x = producer.inputs[0]
+    assert x is not None and x.dtype is not None, "every value of an integer model has a type"
+    info, name = np.iinfo(x.dtype.numpy()), "BlockQuantize"
+    block = int(attribute(producer, "block"))
+    reach = Interval(low=int(info.min), high=int(info.max), dtype=info.dtype, dims=(block,))
+    known = OPS[DOMAIN, name].bounds(reach, **{a: attribute(producer, a) for a in producer.attributes})
+    return known.more[0].high

@@ -2,7 +2,7 @@
 
 As in a 1x1 convolution, a word of a row is broadcast and multiplied with the packed weights of a tile of columns. At
 the end of a block its int32 sums, times the columns' scales and shifted by the row's exponent, are added to sums of 64
-bits: shifting the product is the same as shifting the sum, and needs no widening first.
+bits: shifting the product, or the scale where that fits, is the same as shifting the sum, and needs no widening first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from edgegate.graph import Array, array, attribute, shape
-from edgegate.targets.schedules._block_weights import BlockScales, BlockWeights, row_sums
+from edgegate.targets.schedules._block_weights import BlockScales, BlockWeights, greatest_exponent, row_sums
 from edgegate.targets.schedules._cpu import Cpu
 from edgegate.targets.schedules._geometry import Rows, Tiles, Window, channel_starts, channel_tiles, tasks
 from edgegate.targets.schedules._geometry import tile_rows as rows_of_tile
@@ -75,6 +75,8 @@ class _Blocked:
         columns = weights[:, slots].reshape(self.count, self.block, -1)
         self.weights = BlockWeights(builder, self.tiles, columns)
         self.scales = BlockScales(builder, self.tiles, scales[:, slots])
+        most = greatest_exponent(self.exponents)
+        self.narrow = most is not None and self.scales.most << most < 1 << 31
         self.bias = builder.constant(bias[slots])
         self.zero_point = builder.constant(np.zeros(1, np.int16))
         epilogue = Epilogue(builder, lambda data: data[slots], {})
@@ -141,7 +143,7 @@ class _Blocked:
             factors = self.scales.load(slot, q, vectors)
             for r in range(place.rows):
                 exponent = self.builder.flat(self.exponents)[(place.row + r) * self.count + q]
-                shift = bind(exponent.astype("int64"))
+                shift = bind(exponent.astype("int32" if self.narrow else "int64"))
                 for acc, factor, parts in zip(sums[r], factors, wide[r], strict=True):
                     self._raise(acc.vload([0], dtype=registers.i32), factor, shift, parts)
         self._finish(place, slot, wide)
@@ -170,9 +172,11 @@ class _Blocked:
         return self.registers.spread(self.registers.word_of(self.buffer, at, kind))
 
     def _raise(self, acc: Expr, factor: Expr, shift: Expr, wide: list[tuple[Expr, int]]) -> None:
-        """Add ``(acc * factor) << shift`` to the sums of 64 bits."""
+        """Add ``(acc * factor) << shift`` to the sums of 64 bits; the shift is the factor's where 32 bits hold it."""
+        if self.narrow:
+            factor = bind(factor << T.broadcast(shift, self.registers.lanes))
         for (buffer, lanes), product in zip(wide, self.registers.products(acc, factor), strict=True):
-            raised = product << T.broadcast(shift, lanes)
+            raised = product if self.narrow else product << T.broadcast(shift, lanes)
             known = buffer.vload([0], dtype=f"int64x{lanes}")
             T.buffer_store(buffer, known + raised, [T.ramp(0, 1, lanes)])
 

@@ -9,7 +9,8 @@ import pytest
 import tvm
 
 from edgegate.ops import OPS
-from edgegate.targets.schedules import Cpu, kernel
+from edgegate.targets.schedules import Cpu, kernel, partition
+from edgegate.targets.schedules._block_weights import greatest_exponent
 from tests.targets.schedules.cases import (
     CHANNELS,
     block_products,
@@ -41,6 +42,26 @@ def test_products_of_block_floating_point(target: Any, monkeypatch: pytest.Monke
     check(block_products(), target)
     monkeypatch.setattr("edgegate.targets.schedules._blocked.COPY", 100)
     check(block_products()[1:3], target)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32])
+def test_products_of_what_was_just_quantized(dtype: Any) -> None:
+    """Exponents of known reach may shift the scales in 32 bits: those of int8 and int16, at their ends."""
+    net, info = Net(), np.iinfo(dtype)
+    x = net.given(net.rng.choice([info.min, info.max, 1, -1, 0], (5, 96), p=[0.1, 0.1, 0.1, 0.1, 0.6]).astype(dtype))
+    rounding = {"digits": 0, "top": 6, "rule": 0, "rounding": 0, "overflow": 1, "input_zero_point": 0}
+    a = net.op("BlockQuantize", x, block=32, low=-127, high=127, **rounding)
+    quantize = a.producer()
+    assert quantize is not None
+    exponents = quantize.outputs[1]
+    scales = net.rng.choice([1, 32767], (3, 40)).astype(np.int32)
+    y = net.op("BlockMatMul", a, exponents, net.weights(96, 40), scales, np.zeros(40, np.int64), block=32)
+    group = partition(net.model(y))[-1]
+    assert (greatest_exponent(exponents), len(group.nodes)) == ({8: 1, 16: 9, 32: 25}[info.bits], 1)
+    made = kernel(group, Cpu.of(tvm.target.Target(NATIVE)))
+    assert made is not None
+    expected = net.data[str(y.name)]
+    np.testing.assert_array_equal(called(compiled([made], NATIVE)["k0"], made, net.data, expected), expected)
 
 
 @pytest.mark.parametrize("target", HERE)
