@@ -118,9 +118,10 @@ class BlockStorage:
     Attributes:
         weights: Name of the weights' format (:mod:`edgegate.quant.formats`).
         activations: Name of the format that the input is quantized to when it arrives; None: only the weights
-            are stored in blocks.
+            are stored in blocks, and integers of 8 bits are read as they are.
         scales: Of the weights' blocks, by output channel, tap and block: the real value of one step of a
-            significand. Empty: the format's rules choose them, which is the same where they are powers of two.
+            significand. Empty: the format's rules choose them, which are those of weights that it stored before in
+            most formats with powers of two.
         tensor_scale: What all of ``scales`` are multiples of, in formats that have such a scale.
 
     Raises:
