@@ -22,7 +22,7 @@ from tests.targets.schedules.cases import (
     pools,
     products,
 )
-from tests.targets.schedules.kernels import HERE, NATIVE, called, check, compiled, one_group
+from tests.targets.schedules.kernels import HERE, NATIVE, called, check, functions_of, one_group
 from tests.targets.schedules.net import UNIT, Net
 
 
@@ -39,9 +39,9 @@ def test_products_by_constant_weights_and_one_dimensional_convolutions(target: A
 @pytest.mark.parametrize("target", HERE)
 def test_products_of_block_floating_point(target: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """All rows at once, and some at a time where the cache may hold few elements."""
-    check(block_products(), target)
+    check(block_products() if target is NATIVE else block_products()[1::3], target)
     monkeypatch.setattr("edgegate.targets.schedules._blocked.COPY", 100)
-    check(block_products()[1:3], target)
+    check(block_products()[2:3], target)
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32])
@@ -61,7 +61,7 @@ def test_products_of_what_was_just_quantized(dtype: Any) -> None:
     made = kernel(group, Cpu.of(tvm.target.Target(NATIVE)))
     assert made is not None
     expected = net.data[str(y.name)]
-    np.testing.assert_array_equal(called(compiled([made], NATIVE)["k0"], made, net.data, expected), expected)
+    np.testing.assert_array_equal(called(functions_of([made], NATIVE)[0], made, net.data, expected), expected)
 
 
 @pytest.mark.parametrize("target", HERE)
@@ -90,15 +90,15 @@ def test_sums_over_an_image_and_pools(target: Any) -> None:
 
 @pytest.mark.parametrize("target", HERE)
 def test_elementwise_chains(target: Any) -> None:
-    check(elementwise(), target)
+    check(elementwise() if target is NATIVE else elementwise()[1::3], target)
 
 
 def test_threads_share_every_kind_of_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """All work is worth sharing here: tasks, blocks of channels, tiles of a product by one row."""
     monkeypatch.setattr("edgegate.targets.schedules._cpu.SERIAL", 0)
     assert Cpu().parallel(1) and not Cpu(threads=1).parallel(1 << 40)
-    cases = [*convolutions()[::3], *products(), *block_products(), depthwise_case(40, 3, 2, 1, batch=2), *pools()]
-    cases += elementwise()[::2]
+    cases = [*convolutions()[:4:3], *products()[::3], *block_products()[:3:2], *pools()[1::2], pools()[4]]
+    cases += [depthwise_case(40, 3, 2, 1, batch=2), *elementwise()[6:8], elementwise()[-1]]
     check([*cases, pair_case(24, 17, 1, batch=2)], NATIVE)
 
 
@@ -163,7 +163,7 @@ def test_an_op_alone_is_exact_or_left_to_the_generic_lowering(name: str) -> None
         if made is not None:
             cases.append(net)
             kernels.append(made)
-    library = compiled(kernels, NATIVE) if kernels else {}
+    functions = functions_of(kernels, NATIVE) if kernels else []
     for i, (net, made) in enumerate(zip(cases, kernels, strict=True)):
         expected = net.data[str(made.output.name)]
-        np.testing.assert_array_equal(called(library[f"k{i}"], made, net.data, expected), expected, f"sample {i}")
+        np.testing.assert_array_equal(called(functions[i], made, net.data, expected), expected, f"sample {i}")
