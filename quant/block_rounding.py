@@ -64,9 +64,10 @@ def round_blocks(
     """
     basis = {name: transform for transform in transforms.values() for name in transform.readers}
     found = {str(a.weight.name): a for a in _layers(model, storages)}
-    wanted = {name: layer.data().astype(np.float64) for name, layer in found.items()}
+    feedback = recipe.rounding == "gptq"
+    wanted = {name: layer.data() for name, layer in found.items()} if feedback else None
     kept = dict(storages)
-    if recipe.rounding == "gptq":
+    if feedback:
         for name, layer in found.items():
             hessian = _hessian(seen[name], layer, recipe)
             kept[name] = with_feedback(model, layer, storages[name], basis.get(name), hessian)

@@ -28,16 +28,18 @@ class Program:
         made = {v.name for n in nodes for v in n.outputs if v.name}
         read = {str(v.name): v for n in nodes for v in n.inputs if v is not None and v.name not in made}
         constants = model.graph.initializers
+        large = {name: v for name, v in read.items() if name in constants and _is_large(constants[name])}
         inputs = [v for name, v in read.items() if name not in constants]
         outputs = [v for n in nodes for v in n.outputs if v.name]
         self.inputs = [str(v.name) for v in inputs]
         self.outputs = [str(v.name) for v in outputs]
-        weights = [_weight(constants[name]) for name in read if name in constants]
+        weights = [_weight(constants[name]) for name in read if name in constants and name not in large]
+        self._large = {name: _data(constants[name]) for name in large}
         self._model, self._nodes = model, nodes
         self._session = None
         if nodes:
             with self._refusing({}):
-                self._session = _session(_proto(model, nodes, inputs, outputs, weights))
+                self._session = _session(_proto(model, nodes, [*inputs, *large.values()], outputs, weights))
 
     def __call__(self, known: Mapping[str, Array]) -> dict[str, Array]:
         """Every output, from ``known``, which has at least the inputs.
@@ -48,7 +50,8 @@ class Program:
         if self._session is None:
             return {}
         with self._refusing(known):
-            results = self._session.run(self.outputs, {name: known[name] for name in self.inputs})
+            feed = {name: known[name] for name in self.inputs}
+            results = self._session.run(self.outputs, {**feed, **self._large})
         return dict(zip(self.outputs, results, strict=True))
 
     @contextmanager
@@ -91,6 +94,19 @@ def _reason(message: str) -> str:
     message = re.sub(r"^/\S+:\d+ .*?\(.*?\) ", "", message)
     line = " ".join("".join(c if c.isprintable() else " " for c in message).split())
     return line if len(line) <= 200 else f"{line[:197]}..."
+
+
+LARGE = 1 << 20
+"""Weights of more bytes are given to ONNX Runtime with each run, as they are: as initializers it would copy them."""
+
+
+def _is_large(value: ir.Value) -> bool:
+    return value.const_value is not None and value.dtype == FLOAT and value.const_value.nbytes > LARGE
+
+
+def _data(value: ir.Value) -> Array:
+    assert value.const_value is not None, "an initializer has a value"
+    return np.ascontiguousarray(value.const_value.numpy())
 
 
 def _weight(value: ir.Value) -> Any:

@@ -19,7 +19,7 @@ from edgegate.quant.sites import Site
 from edgegate.quant.transforms import Kind, Transform, build, fixed, rho, rounded, tuned
 from edgegate.quant.transforms.gains import STEPS
 
-COLUMNS, PRODUCTS = 256, 1 << 32
+COLUMNS, PRODUCTS = 256, 1 << 29
 """A layer is judged by all its columns if that takes at most so many products, else by a sample of so many columns."""
 MARGIN = 1.02
 """A cheaper transform is taken if its loss is at most so many times the least."""

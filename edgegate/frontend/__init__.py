@@ -63,7 +63,9 @@ def load(
     if kind is _files.Kind.ONNX:
         from edgegate.frontend import _onnx
 
-        return _finish(_onnx.load(data, path), name, batch, _shapes(example), indices)
+        made = _onnx.load(data, path)
+        del data  # of the size of the model, which keeps nothing of it
+        return _finish(made, name, batch, _shapes(example), indices)
     return _from_torch(_torch_source(data, kind, name, model, example), example, batch, indices)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -43,11 +44,54 @@ def load(data: bytes, path: str) -> ir.Model:
     _operators.check(proto, name)
     _check_ranks(proto)
     try:
-        onnx.checker.check_model(proto)
+        _check(proto)
         model = ir.from_proto(_operators.expand(proto))
     except (onnx.checker.ValidationError, ir.serde.SerdeError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise FileError(f"{name}: not a valid ONNX model ({_files.printable(error)})") from None
-    return _modern(model, name)
+    model = _modern(model, name)
+    _detach(model)
+    return model
+
+
+def _detach(model: ir.Model) -> None:
+    """Copy the small initializers: protobuf frees a file's memory once nothing of it is in use, large weights too."""
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if tensor is not None and tensor.nbytes <= LARGE and tensor.dtype != ir.DataType.STRING:
+            value.const_value = ir.tensor(tensor.numpy().copy(), dtype=tensor.dtype, name=tensor.name)
+
+
+LARGE = 1 << 20
+"""Initializers of more bytes are checked alone: the checker makes two copies of what it is given."""
+
+
+def _check(proto: onnx.ModelProto) -> None:
+    """``onnx.checker.check_model``, at the cost of one tensor in memory, not of the model."""
+    light, graph = onnx.ModelProto(), proto.graph
+    for field, value in proto.ListFields():
+        if field.name != "graph":
+            _copy(light, field.name, value)
+    for field, value in graph.ListFields():
+        if field.name != "initializer":
+            _copy(light.graph, field.name, value)
+    given = {value.name for value in graph.input}
+    for tensor in graph.initializer:
+        if tensor.ByteSize() <= LARGE:
+            light.graph.initializer.append(tensor)
+            continue
+        onnx.checker.check_tensor(tensor)
+        if tensor.name not in given:
+            light.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    onnx.checker.check_model(light)
+
+
+def _copy(message: Any, name: str, value: Any) -> None:
+    """Set a field of a message, whatever its kind."""
+    field = getattr(message, name)
+    if hasattr(field, "MergeFrom"):
+        field.MergeFrom(value)
+    else:
+        setattr(message, name, value)
 
 
 def _parse(data: bytes, name: str) -> onnx.ModelProto:
