@@ -170,7 +170,8 @@ def test_text():
         "y_MatMul = ::MatMul<>(x, y_weight)",
         "y = ::Add<>(y_MatMul, float32[1.0, 0.0])",
     ]
-    assert array(model.graph.initializers["y.weight.codes"]).dtype == ml_dtypes.int4
+    codes = array(model.graph.initializers["y.weight.codes"])
+    assert codes is not None and codes.dtype == ml_dtypes.int4
 
 
 def test_layers_of_one_input_quantize_it_once_and_layers_of_one_weight_store_it_once():
@@ -262,6 +263,7 @@ def test_transforms_are_matrix_products(kind, layer):
 def test_corrections_of_biases_count():
     model = ir.from_proto(layer_of("linear")[1])
     (layer,) = layers(model)
+    assert layer.bias is not None
     bias, name = layer.bias_data(), str(layer.bias.name)
     plan, correction = scheme(model, "bfp16", None), np.arange(-8.0, 8.0)
     to_qdq(Scheme(values={}, blocks=plan.blocks, biases={name: tuple(correction.tolist())}))(model)
@@ -271,7 +273,7 @@ def test_corrections_of_biases_count():
 
 def test_what_is_refused():
     with pytest.raises(ValueError, match="opset must be one of runtime, native, got 21"):
-        to_qdq(Scheme(values={}), opset=21)
+        to_qdq(Scheme(values={}), opset=21)  # type: ignore[arg-type]
     storage = BlockStorage(weights="mxfp4")
     model = parse(
         "g (float[1,4,1,1] x) => (y) <float[2,2,1,1] weight = {1, 2, 3, 4}> { y = Conv <group = 2> (x, weight) }"

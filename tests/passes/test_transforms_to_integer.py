@@ -9,7 +9,7 @@ import pytest
 
 from edgegate import interpreter
 from edgegate.errors import CompileError
-from edgegate.graph import matches
+from edgegate.graph import matches, shape
 from edgegate.passes import INTEGER, run
 from edgegate.passes.to_integer import to_integer
 from edgegate.passes.to_linear import to_linear
@@ -46,7 +46,7 @@ def transformed(text: str, kind: str) -> ir.Model:
 
 def feeds(model: ir.Model, count: int) -> list[dict[str, np.ndarray]]:
     rng, (x,) = np.random.default_rng(2), model.graph.inputs
-    return [{str(x.name): rng.standard_normal(tuple(x.shape)).astype(np.float32)} for _ in range(count)]
+    return [{str(x.name): rng.standard_normal(shape(x)).astype(np.float32)} for _ in range(count)]
 
 
 def session(model: ir.Model) -> onnxruntime.InferenceSession:
@@ -83,7 +83,8 @@ def test_before_a_layer_in_blocks(text, kind):
     (made,) = matches(model, "Hadamard" if kind == "hadamard" else "BlockTransform", domain="edgegate")
     assert made.outputs[0].dtype == ir.DataType.INT32
     if kind != "hadamard":
-        assert made.inputs[1].dtype == (ir.DataType.INT8 if kind == "matrix" else ir.DataType.INT16)
+        matrices = made.inputs[1]
+        assert matrices is not None and matrices.dtype == (ir.DataType.INT8 if kind == "matrix" else ir.DataType.INT16)
     turned = len(matches(model, "Transpose"))
     assert turned == (2 if text == CONV else 0), "only the model's input and output are turned"
 

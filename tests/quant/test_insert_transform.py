@@ -29,7 +29,9 @@ def transformed(model: ir.Model, matrices: np.ndarray, kind: str, axis: int, row
     insert_transform(model, value, readers, matrices, kind, axis)
     size = matrices.shape[-1]
     for node in readers:
-        weight = pad_weights(array(node.inputs[1]).astype(np.float64), rows, size)
+        data = array(node.inputs[1])
+        assert data is not None
+        weight = pad_weights(data.astype(np.float64), rows, size)
         split = np.moveaxis(weight, rows, 0).reshape(-1, size, weight.size // weight.shape[rows])
         turned = np.linalg.inv(matrices.astype(np.float64)).transpose(0, 2, 1) @ split
         revise(model, node, 1, np.moveaxis(turned.reshape(np.moveaxis(weight, rows, 0).shape), 0, rows))
