@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx_ir as ir
+from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from edgegate.graph import DOMAIN, Array, array, attribute
@@ -22,6 +23,10 @@ from edgegate.targets.schedules._registers import Expr, bind, shuffle, splat, vi
 
 NIBBLES = 16
 """Values that half a byte tells apart."""
+AHEAD = 4096
+"""How far ahead of their use weights are asked for, where every one is used once: a page, as far as hardware looks."""
+LINE = 64
+"""Bytes that memory gives at once."""
 MOVES = ("Reshape", "Transpose", "Gather", "Concat", "Slice", "Identity")
 """What exponents pass on their way from BlockQuantize: windows of a convolution, with zeros outside the image."""
 
@@ -51,6 +56,7 @@ class BlockWeights:
         words = codes.reshape(self.count, self.words // self.together, self.together, word, -1)
         joined = words[:, :, 0] | words[:, :, 1] << 4 if nibbles else words[:, :, 0]
         kind = np.int16 if self.registers.operand == "int16" else np.uint8
+        self.width = np.dtype(kind).itemsize
         packed = by_tile(joined.transpose(0, 1, 3, 2).astype(kind), tiles, self.registers.lanes)
         self.packed = builder.constant(packed if kind is np.int16 else packed.view(np.int8))
 
@@ -75,7 +81,7 @@ class BlockWeights:
         copies = [bind(self.table.vload([0], dtype="int8x16"))] * (self.registers.block // NIBBLES)
         return copies[0] if len(copies) == 1 else shuffle(copies, range(self.registers.block))
 
-    def load(self, slot: Expr, q: Expr, k: Expr, vectors: int, entries: Expr) -> list[list[Expr]]:
+    def load(self, slot: Expr, q: Expr, k: Expr, vectors: int, entries: Expr, once: bool) -> list[list[Expr]]:
         """The weights of a tile at step ``k`` of block ``q``: word by word, register by register.
 
         Args:
@@ -84,14 +90,26 @@ class BlockWeights:
             k: Which load of the block, each of :attr:`together` words.
             vectors: Registers of the tile.
             entries: What :meth:`entries` gave.
+            once: Whether no other row reads them, so that they come from far.
         """
         size, steps = self.registers.lanes * self.registers.word, self.words // self.together
         at = bind((slot * self.count * steps + (q * steps + k) * vectors) * size)
         kind = "int16" if self.registers.operand == "int16" else "int8"
         packed = [bind(self.packed.vload([at + j * size], dtype=f"{kind}x{size}")) for j in range(vectors)]
+        if once:
+            self._prefetch(at, vectors * size)
         if self.together == 1:
             return [packed]
         return [[self._nibbles(p, shift, entries) for p in packed] for shift in (0, 4)]
+
+    def _prefetch(self, at: Expr, count: int) -> None:
+        """Ask for as many elements as were just read, a little ahead; near the end, for the last ones."""
+        ahead, total = AHEAD // self.width, int(self.packed.shape[0])
+        start = bind(tirx.min(at + ahead, total - count))
+        read, keep, data = (tirx.const(v, "int32") for v in (0, 3, 1))
+        for line in range(0, count, max(self.registers.lanes * self.registers.word, LINE // self.width)):
+            place = T.address_of(self.packed[start + line])
+            T.evaluate(T.call_llvm_intrin("void", "llvm.prefetch.p0", place, read, keep, data))
 
     def _nibbles(self, packed: Expr, shift: int, entries: Expr) -> Expr:
         """Half of each byte, or what it stands for."""

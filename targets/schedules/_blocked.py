@@ -158,7 +158,7 @@ class _Blocked:
             for acc in row:
                 T.buffer_store(acc, first, every)
         with T.serial(0, weights.words // weights.together) as k:
-            words = weights.load(slot, q, k, place.tiles.vectors, entries)
+            words = weights.load(slot, q, k, place.tiles.vectors, entries, self.total == place.rows)
             for (w, packed), (r, row) in ((a, b) for a in enumerate(words) for b in enumerate(sums)):
                 at = self.base + (place.row - self.first_row + r) * self.depth + q * self.block
                 activations = self._word(at + (k * weights.together + w) * registers.word)
