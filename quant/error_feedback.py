@@ -22,6 +22,10 @@ def with_feedback(
 ) -> BlockStorage:
     """Round the weights of a layer in blocks by GPTQ (arXiv 2210.17323), in the basis in which it reads its input.
 
+    The transforms were made before, of the weights as they were. Algorithm 2 of arXiv 2512.00956 makes each anew of the
+    weights that earlier blocks have changed (:mod:`edgegate.quant.transforms.gptq`): that is no better (see
+    ``tests.bench_quant``), and gives layers that read one value, or fold their transform, one of each their own.
+
     The Hessian is damped there, where a transform has made its channels alike: in the basis of the input, what is
     added for the loud channels would drown the quiet ones.
 

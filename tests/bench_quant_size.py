@@ -79,7 +79,8 @@ def size_figures() -> Iterator[Figure]:
         path = os.path.join(folder, "model.onnx")
         command = [sys.executable, "-m", "tests.bench_quant_size"]
         subprocess.run([*command, "write", path], check=True)  # a child starts with its parent's peak
-        done = subprocess.run([*command, "quantize", path], capture_output=True, text=True, check=True)
+        alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # beside others, threads only wait
+        done = subprocess.run([*command, "quantize", path], capture_output=True, text=True, check=True, env=alone)
         found = json.loads(done.stdout)
     millions, bits = found["parameters"] / 1e6, 8 * found["stored"] / found["parameters"]
     what = f"{millions:.0f} M parameters, WUSH without data, {FORM} ({bits:.2f} bits), file to file"
