@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import onnx_ir as ir
 
 from edgegate.quant.given import in_powers
-from edgegate.quant.sharing import Groups, is_move
+from edgegate.quant.sharing import GATE, Groups, is_move
 from edgegate.quant.storage import Storage
 from edgegate.quant.weights import Layer
 
@@ -29,6 +29,16 @@ def owners(groups: Groups, found: Sequence[Layer], blocks: Collection[str]) -> s
             assert source is not None, "a layer has an input"
             result.add(groups.owner(str(source.name)))
     return result
+
+
+def factors(model: ir.Model, groups: Groups, read: Collection[str]) -> set[str]:
+    """The owners of the values that gates multiply, where the product is read in blocks.
+
+    A diagonal that stands before the layer is folded into them, channel by channel, and 8 bits for all would lose the
+    channels that it makes small.
+    """
+    products = [node for node in model.graph if node.domain == GATE and groups.owner(str(node.outputs[0].name)) in read]
+    return {groups.owner(str(node.inputs[0].name)) for node in products if node.inputs[0] is not None}
 
 
 def _leads(node: ir.Node) -> bool:

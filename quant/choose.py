@@ -163,9 +163,9 @@ def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, i
         return set(groups.owners()) - set(groups.given)
     wide = {groups.owner(name) for pattern in recipe.int16 for name in _matching(plan.model, pattern)}
     members, narrow = groups.members(), _read_narrow(plan.model)
-    wide |= {
-        name for name in block_inputs.owners(plan.groups, plan.layers, plan.blocks) if narrow.isdisjoint(members[name])
-    }
+    read = block_inputs.owners(groups, plan.layers, plan.blocks)
+    read |= block_inputs.factors(plan.model, groups, read)
+    wide |= {name for name in read if narrow.isdisjoint(members[name])}
     wide |= between(plan.model, members, narrow) - set(kinds)
     if recipe.int16_below is not None:
         guessed = compounded(plan.model, recipe, kinds) if synthetic else set()

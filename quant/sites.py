@@ -94,13 +94,15 @@ def sites(found: Sequence[Layer], formats: Mapping[str, BlockStorage | None]) ->
     """
     groups: dict[tuple[str, BlockStorage, int], list[Layer]] = {}
     reasons = {}
-    owners: dict[str, str] = {}
+    uses: dict[str, set[tuple[str, BlockStorage | None]]] = {}
+    for layer in found:
+        uses.setdefault(str(layer.weight.name), set()).add((layer.source, formats[layer.output]))
     for layer in found:
         storage = formats[layer.output]
         if storage is None:
             continue
-        shared = owners.setdefault(str(layer.weight.name), layer.source) != layer.source
-        reason = "its weights belong to several layers" if shared else unfit(layer, storage)
+        shared = len(uses[str(layer.weight.name)]) > 1
+        reason = "its weights belong to layers that read something else" if shared else unfit(layer, storage)
         if reason:
             reasons[layer.output] = reason
         else:

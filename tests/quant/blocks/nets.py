@@ -70,6 +70,17 @@ class SwiGlu(nn.Module):
         return self.down(functional.silu(self.gate(x)) * self.up(x))
 
 
+class Shared(nn.Module):
+    """One layer that reads two values, as CBAM's does, and another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.twice, self.once = nn.Conv2d(64, 32, 1), nn.Conv2d(32, 10, 1)
+
+    def forward(self, x):
+        return self.once(torch.sigmoid(self.twice(x) + self.twice(torch.relu(x))))
+
+
 def made(kind: type[nn.Module], **sizes: int) -> nn.Module:
     """The net with seeded weights, ready to run."""
     torch.manual_seed(0)

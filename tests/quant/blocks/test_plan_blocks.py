@@ -11,7 +11,7 @@ from edgegate.errors import CompileError
 from edgegate.quant import Recipe, Report, Scheme, TransformStorage, execute, quantize
 from edgegate.quant.apply import apply_transforms
 from edgegate.quant.report import LayerReport
-from tests.quant.blocks.nets import GatedConvs, SwiGlu, Transformer, feeds, floats, made
+from tests.quant.blocks.nets import GatedConvs, Shared, SwiGlu, Transformer, feeds, floats, made
 
 TRANSFORMER, DIMS = made(Transformer), (1, 6, 64)
 
@@ -100,6 +100,15 @@ def test_layers_that_fit_no_block_say_why() -> None:
     assert found["value"].format == found["mix"].format == "bfp12"
     assert (found["last"].padding, found["mix"].padding) == (24, 0)
     assert found["last"].weight_bytes == 10 * 64 * 4.25 / 8
+
+
+def test_weights_of_two_inputs_stay_as_they_are() -> None:
+    """No transform could suit both, and all of it is undone in the weights."""
+    model = floats(made(Shared), 1, 64, 2, 2)
+    _, scheme, report = quantize(model, Recipe(formats=("bfp12",), transform="hadamard"), integer=False)
+    assert {entry.format for entry in report.layers if entry.layer == "twice"} == {"int8"}
+    assert all("something else" in entry.reason for entry in report.layers if entry.layer == "twice")
+    assert len(scheme.blocks) == len(scheme.transforms) == 1
 
 
 def test_a_calibration_that_is_gone_after_one_reading_is_refused() -> None:
