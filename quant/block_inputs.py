@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
+import numpy as np
 import onnx_ir as ir
 
+from edgegate.graph import array
 from edgegate.quant.given import in_powers
 from edgegate.quant.sharing import GATE, Groups, is_move
 from edgegate.quant.storage import Storage
@@ -20,15 +23,18 @@ def owners(groups: Groups, found: Sequence[Layer], blocks: Collection[str]) -> s
         found: All layers.
         blocks: Names of the weights in blocks.
     """
-    result = set()
-    for layer in found:
-        if layer.weight.name in blocks:
-            source = layer.node.inputs[0]
-            while source is not None and (node := source.producer()) is not None and _leads(node):
-                source = node.inputs[0]
-            assert source is not None, "a layer has an input"
-            result.add(groups.owner(str(source.name)))
-    return result
+    return {groups.owner(_source(layer)[0]) for layer in found if layer.weight.name in blocks}
+
+
+def _source(layer: Layer) -> tuple[str, float]:
+    """The name of what a layer in blocks reads before its transform, and how far that reaches beyond it at most."""
+    source, growth = layer.node.inputs[0], 1.0
+    while source is not None and (node := source.producer()) is not None and _leads(node):
+        if node.op_type == "Transform" and (matrices := array(node.inputs[1])) is not None:
+            growth *= float(np.abs(matrices).sum(axis=-1).max())
+        source = node.inputs[0]
+    assert source is not None, "a layer has an input"
+    return str(source.name), growth
 
 
 def factors(model: ir.Model, groups: Groups, read: Collection[str]) -> set[str]:
@@ -44,6 +50,38 @@ def factors(model: ir.Model, groups: Groups, read: Collection[str]) -> set[str]:
 def _leads(node: ir.Node) -> bool:
     """Whether a node stands between a value and the layers in blocks that read it: a Transform, with its moves."""
     return is_move(node) or node.op_type == "Transform"
+
+
+SLACK = 4.0
+"""The analysis bounds significands and exponents apart, and scales are rounded up to powers of two: twice each."""
+
+
+def within_int32(
+    groups: Groups, found: Sequence[Layer], blocks: Collection[str], stored: Mapping[str, Storage]
+) -> dict[str, Storage]:
+    """The storages, outputs of layers in blocks coarse enough for a rescale, whatever the input holds.
+
+    A sum of 48 bits reaches ``sum |w| * max |x|``, and must fit 32 bits in steps of the output before it is clipped.
+
+    Args:
+        groups: Of the model's values.
+        found: All layers.
+        blocks: Names of the weights in blocks.
+        stored: Every value's storage.
+    """
+    least: dict[str, float] = {}
+    for layer in found:
+        owner = groups.owner(layer.output)
+        if layer.weight.name in blocks and owner not in groups.given:
+            name, growth = _source(layer)
+            reach = growth * max(-stored[name].real_low, stored[name].real_high)
+            rows = np.moveaxis(layer.data(), layer.axis, 0)
+            sums = np.abs(rows.reshape(len(rows), -1)).sum(axis=1, dtype=np.float64) * reach + np.abs(layer.bias_data())
+            least[owner] = max(least.get(owner, 0.0), SLACK * float(sums.max()) / 2**31)
+    return {
+        name: replace(storage, scale=max(storage.scale, least.get(groups.owner(name), 0.0)))
+        for name, storage in stored.items()
+    }
 
 
 def in_their_powers(

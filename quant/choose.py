@@ -116,6 +116,7 @@ def choose(plan: Plan, seen: Observation, covers: Mapping[str, Range], *, synthe
             break
         wide |= _with_gates(plan, wide | more, kinds)
     stored = _coarsen(fresh, stored, {name: np.array(w.scales) for name, w in weights.items()})
+    stored = block_inputs.within_int32(fresh.groups, fresh.layers, fresh.blocks, stored)
     stored = block_inputs.in_their_powers(fresh.groups, fresh.layers, fresh.blocks, fresh.factors, stored)
     biases = corrections(free(plan.plain), weights, seen.means) if plan.recipe.bias_correction else {}
     return Scheme(

@@ -207,19 +207,40 @@ def _fitting(storage: BlockStorage, columns: Array, bias: Array, a: Quantized) -
     if not fits(format_):
         have = _named(integer_formats()["weights"])
         raise NotLowerable(f"{storage.weights} weights have no integer form", f"integer graphs have {have}")
-    product = OPS[DOMAIN, "BlockMatMul"]
-    values = (a.significands, a.exponents)
-    inputs = [replace(i, dims=shape(v)) for i, v in zip(a.bounds, values, strict=True)]
     most = GIVEN_BITS if storage.scales else POWER_BITS if format_.power_of_two else FLOAT_BITS
     for bits in range(most, LEAST_BITS - 1, -1):
         found = _products(storage, columns, bias, bits, a.zero_point)
-        known = [Interval.of(constant) for constant in (found.weights, found.scales, found.bias)]
-        try:
-            product.bounds(*inputs, *known, block=format_.block)
-        except OverflowError:
-            continue
-        return found
+        if _sums_fit(a, found, format_.block):
+            lift = _lift(found.scales)
+            levels = (_lifted(found, np.minimum(lift, most)) for most in (lift.max(), lift.max() // 2, 0))
+            return next(level for level in levels if _sums_fit(a, level, format_.block))
     raise NotLowerable("its sums would not fit 48 bits", "store its input in 8 bits, or the layer in int8")
+
+
+def _sums_fit(a: Quantized, products: Products, block: int) -> bool:
+    """Whether 48 bits hold every sum."""
+    values = (a.significands, a.exponents)
+    inputs = [replace(i, dims=shape(v)) for i, v in zip(a.bounds, values, strict=True)]
+    known = [Interval.of(constant) for constant in (products.weights, products.scales, products.bias)]
+    try:
+        OPS[DOMAIN, "BlockMatMul"].bounds(*inputs, *known, block=block)
+    except OverflowError:
+        return False
+    return True
+
+
+def _lift(scales: Array) -> Array:
+    """By how many bits the greatest scale of each column is shorter than that of all, int64 [N]."""
+    bits = np.frexp(scales.max(axis=0).astype(np.float64))[1].astype(np.int64)
+    return np.asarray(bits.max() - bits)
+
+
+def _lifted(products: Products, lift: Array) -> Products:
+    """The same numbers in finer units: columns alike, as the rescale takes the widest sum for all of them."""
+    return Products(
+        weights=products.weights, scales=products.scales << lift.astype(np.int32), bias=products.bias << lift,
+        units=np.ldexp(products.units, -lift),
+    )  # fmt: skip
 
 
 def _products(storage: BlockStorage, columns: Array, bias: Array, bits: int, zero_point: int) -> Products:

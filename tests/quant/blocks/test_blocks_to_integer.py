@@ -1,5 +1,6 @@
 """Layers in blocks as integers: the numbers that the formats define, in every engine."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from edgegate.errors import CompileError
 from edgegate.passes import INTEGER, run
 from edgegate.passes.to_integer import to_integer
 from edgegate.passes.to_integer.blocks import integer_formats
-from edgegate.quant import Recipe, Scheme, quantize
+from edgegate.quant import Recipe, Scheme, Storage, block_inputs, quantize
 from edgegate.quant.formats import format_named
+from edgegate.quant.sharing import Groups
 from edgegate.quant.transforms import fwht
+from edgegate.quant.weights import layers
 from tests.quant.blocks.nets import GatedConvs, SwiGlu, feeds, floats, made
 
 
@@ -171,3 +174,26 @@ def test_zeros_stay_zeros() -> None:
         got = next(iter(interpreter.run(model, batch).values()))
         assert (got[:, 3:6] == 0).all()
         np.testing.assert_allclose(got[:, 6:9], np.broadcast_to(net.layer.bias[6:9].detach(), (2, 3)), atol=0.02)
+
+
+def test_outputs_are_coarse_enough_for_the_widest_sum() -> None:
+    """What no calibration has seen must be clipped, not wrapped: a rescale takes 32 bits before its clip."""
+    net, batches = made(Line), feeds(2, 40, count=3)
+    batches[0]["x"][0, 0] = 1e6  # so the widest sum is far beyond the output's own range
+    model = floats(net, 2, 40)
+    _, scheme, _ = quantize(model, Recipe(formats=("bfp12",), transform="none"), batches)
+    name = str(model.graph.outputs[0].name)
+    tiny = {**scheme.values, name: Storage(dtype="int16", scale=2.0**-40)}
+    raised = block_inputs.within_int32(Groups(model), layers(model), scheme.blocks, tiny)
+    widest = scheme.values["x"].real_high * np.abs(net.layer.weight.detach().numpy()).sum(axis=1).max()
+    assert 1 < raised[name].scale * 2**31 / widest < 5
+    assert raised["x"] == tiny["x"]
+    finer = {**raised, name: dataclasses.replace(raised[name], scale=raised[name].scale / 100)}
+    for values_, fine in ((raised, True), (finer, False)):
+        again = floats(net, 2, 40)
+        to_integer(dataclasses.replace(scheme, values=values_))(again)
+        if fine:
+            stages.integer(again)
+        else:
+            with pytest.raises(CompileError, match="rescaled value reaches"):
+                stages.integer(again)
