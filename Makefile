@@ -27,8 +27,10 @@ lint: $(STAMP)  ## style and types alone
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## latency beside ONNX Runtime, in float32 and in int8 (three minutes)
+bench: $(STAMP)  ## latency beside ONNX Runtime, in int8 and in blocks; what transforms gain (ten minutes)
 	$(BIN)/python -m tests.bench_cpu
+	$(BIN)/python -m tests.bench_blocks
+	$(BIN)/python -m tests.bench_quant
 
 weights: $(STAMP)  ## train the examples again
 	$(BIN)/python -m examples.train

@@ -58,7 +58,7 @@ def quantize(
     """
     recipe = recipe or Recipe()
     if isinstance(calibration, Iterator):
-        raise ValueError("calibration is read twice: give a list of batches, not an iterator")
+        raise ValueError("calibration is read more than once: give a list of batches, not an iterator")
     if recipe.rounding == "gptq" and calibration is None:
         raise ValueError("gptq rounds by what the layers read: give calibration data, or round to nearest")
     if integer and recipe.keys != "none":

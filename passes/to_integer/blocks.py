@@ -58,8 +58,8 @@ def integer_formats() -> dict[str, list[str]]:
 
 
 def _named(names: Sequence[str]) -> str:
-    """The names, of each format those of one block size."""
-    return ", ".join(name for name in names if not re.search(r"_b\d+$|_g(?!32$)", name))
+    """The names, of each format those of one block size and without its rarer widths."""
+    return ", ".join(name for name in names if not re.search(r"_b\d+$|_g(?!32$)|^mxint[2-7]_", name))
 
 
 @dataclass(frozen=True, kw_only=True)

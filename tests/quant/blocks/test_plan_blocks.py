@@ -112,7 +112,7 @@ def test_weights_of_two_inputs_stay_as_they_are() -> None:
 
 
 def test_a_calibration_that_is_gone_after_one_reading_is_refused() -> None:
-    with pytest.raises(ValueError, match="read twice"):
+    with pytest.raises(ValueError, match="read more than once"):
         quantized(iter(feeds(*DIMS)))
     with pytest.raises(ValueError, match="no calibration data"):
         quantized([])
