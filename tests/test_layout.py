@@ -42,9 +42,10 @@ ALLOWED = {
 """Where a top-level package may be imported, at any depth of a file."""
 
 BELOW = {
+    "edgegate/logic/": ("errors", "files", "logic"),
     "edgegate/nn/": (),
-    "edgegate/ops/": ("graph", "errors", "ops"),
-    "passes/": ("graph", "errors", "ops", "passes", "stages", "quant"),
+    "edgegate/ops/": ("graph", "errors", "logic", "ops"),
+    "passes/": ("graph", "errors", "logic", "ops", "passes", "stages", "quant"),
     "quant/": ("graph", "errors", "ops", "quant", "stages", "passes"),
 }
 """Which parts of edgegate a folder may import: none that stands above it."""
