@@ -13,7 +13,9 @@ from edgegate.ops.conv2d import CONV2D
 from edgegate.ops.conv2d16x8 import CONV2D16X8
 from edgegate.ops.depthwise_conv2d import DEPTHWISE_CONV2D
 from edgegate.ops.gated_product import GATED_PRODUCT
+from edgegate.ops.group_sum import GROUP_SUM
 from edgegate.ops.hadamard import HADAMARD
+from edgegate.ops.logic import LOGIC
 from edgegate.ops.matmul import MATMUL
 from edgegate.ops.matmul16x8 import MATMUL16X8
 from edgegate.ops.max_pool2d import MAX_POOL2D
@@ -36,7 +38,9 @@ OWN = (
     CONV2D16X8,
     DEPTHWISE_CONV2D,
     GATED_PRODUCT,
+    GROUP_SUM,
     HADAMARD,
+    LOGIC,
     MATMUL,
     MATMUL16X8,
     MAX_POOL2D,
