@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgegate.ops._op import Bound, Interval, Op, Sample
 from edgegate.ops.add import ADD
+from edgegate.ops.arg_max import ARG_MAX
 from edgegate.ops.arithmetic import ARITHMETIC
 from edgegate.ops.block_matmul import BLOCK_MATMUL
 from edgegate.ops.block_quantize import BLOCK_QUANTIZE
@@ -27,6 +28,7 @@ from edgegate.ops.sum import SUM
 from edgegate.ops.sum_pool2d import SUM_POOL2D
 from edgegate.ops.table import TABLE
 from edgegate.ops.table16 import TABLE16
+from edgegate.ops.threshold import THRESHOLD
 
 OWN = (
     ADD,
@@ -51,9 +53,10 @@ OWN = (
     SUM_POOL2D,
     TABLE,
     TABLE16,
+    THRESHOLD,
 )
 """The ops of the project's own domain."""
-STANDARD = (*ARITHMETIC, *MOVES)
+STANDARD = (ARG_MAX, *ARITHMETIC, *MOVES)
 """Ops of the standard domain that are exact on integers as they are."""
 OPS: dict[tuple[str, str], Op] = {(op.domain, op.name): op for op in (*OWN, *STANDARD)}
 """Every op by (domain, op type)."""

@@ -62,7 +62,7 @@ def test_one_meaning(op: Op, run) -> None:
             np.testing.assert_array_equal(got, want)
 
 
-BITS = ("Logic",)
+BITS = ("Logic", "Threshold")
 """Ops whose results are bits, which have no magnitude."""
 
 
