@@ -1,4 +1,4 @@
-"""The ops that the float passes make: what each means, as an ONNX function.
+"""The ops that the frontend and the float passes make: what each means, as an ONNX function.
 
 A model with these nodes runs in ONNX Runtime as it stands.
 """
@@ -37,6 +37,54 @@ _BODIES = {
         back = Transpose <perm = [1, 0, 2]> (products)
         whole = Concat <axis = 0> (lead, channels)
         y = Reshape (back, whole)
+    }""",
+    (DOMAIN, "Lut"): """(x, indices, tables) => (y) {
+        read = Gather <axis = -1> (x, indices)
+        true = Cast <to = 9> (read)
+        bits = Cast <to = 7> (true)
+        zero = Constant <value_int = 0> ()
+        one = Constant <value_int = 1> ()
+        two = Constant <value_int = 2> ()
+        last = Constant <value_ints = [-1]> ()
+        shape = Shape (indices)
+        count = Gather (shape, zero)
+        width = Gather (shape, one)
+        places = Range (zero, width, one)
+        powers = Pow (two, places)
+        terms = Mul (bits, powers)
+        address = ReduceSum <keepdims = 0> (terms, last)
+        rows = Range (zero, count, one)
+        size = Pow (two, width)
+        starts = Mul (rows, size)
+        entry = Add (address, starts)
+        flat = Reshape (tables, last)
+        found = Gather (flat, entry)
+        y = Cast <to = 1> (found)
+    }""",
+    (DOMAIN, "GroupSum"): """<groups, tau, beta>(x) => (y) {
+        number = Constant <value_int: int = @groups> ()
+        last = Constant <value_ints = [-1]> ()
+        zero = Constant <value_ints = [0]> ()
+        count = Reshape (number, last)
+        bits = Shape <start = -1> (x)
+        turned = Neg (bits)
+        missing = Mod (turned, count)
+        pads = Concat <axis = 0> (zero, missing)
+        padded = Pad (x, pads, , last)
+        lead = Shape <end = -1> (x)
+        split = Concat <axis = 0> (lead, count, last)
+        members = Reshape (padded, split)
+        sums = ReduceSum <keepdims = 0> (members, last)
+        temperature = Constant <value_float: float = @tau> ()
+        offset = Constant <value_float: float = @beta> ()
+        scaled = Div (sums, temperature)
+        y = Add (scaled, offset)
+    }""",
+    (DOMAIN, "Threshold"): """(x, thresholds) => (y) {
+        last = Constant <value_ints = [-1]> ()
+        each = Unsqueeze (x, last)
+        above = Greater (each, thresholds)
+        y = Cast <to = 1> (above)
     }""",
     (GATE, "Paired"): _GATE,
     (GATE, "Reduce"): _GATE,

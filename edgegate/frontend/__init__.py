@@ -154,12 +154,14 @@ def _finish(model: ir.Model, origin: str, batch: int, example: list[tuple[int, .
     import onnx_ir as ir
     from onnx_ir.passes import common
 
-    from edgegate.frontend import _edges, _names, _static
+    from edgegate.frontend import _edges, _logic, _names, _static
 
+    _logic.declare(model)
     _names.annotate(model, origin)
     _static.check_finite(model)  # while weights have the user's names ...
     _edges.check_inputs(model, indices)
     _static.make_static(model, batch, example)
+    _logic.check(model)
     _edges.check_values(model)
     _edges.check_outputs(model)
     _static.check_finite(model)  # ... and what folding made of them

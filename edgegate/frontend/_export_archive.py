@@ -54,6 +54,8 @@ def load(entries: dict[str, bytes], name: str) -> ExportedProgram:
     """
     import torch
 
+    import edgegate.nn  # noqa: F401, registers the operators of logic gate networks
+
     archive = _safe(entries, name)
     try:
         with quiet():

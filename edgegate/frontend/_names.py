@@ -13,9 +13,9 @@ from edgegate.graph import LAYER, SOURCE
 
 _FRAME = re.compile(r'File "([^"\n]+)", line (\d+), in ([^\n]*)(?:\n[ \t]+([^\n]*))?')
 _OF_TORCH = re.compile(
-    r"(^|/)torch/(nn|_|fx|export|utils|jit|functional|ao|autograd|onnx|library)|^<eval_with_key>|(^|/)brevitas/|edgegate/frontend/_"
+    r"(^|/)torch/(nn|_|fx|export|utils|jit|functional|ao|autograd|onnx|library)|^<eval_with_key>|(^|/)brevitas/|edgegate/(frontend/_|nn/)"
 )
-"""Files of torch and brevitas, our own exporter, and the code that it generates, whose names count up."""
+"""Files of torch and brevitas, our own exporter and layers, and the code that it generates, whose names count up."""
 QUANTIZERS = ("weight_quant", "bias_quant", "input_quant", "output_quant", "act_quant", "trunc_quant")
 """What brevitas calls the quantizers of a module."""
 _QUANTIZER_CLASSES = ("brevitas.proxy.", "brevitas.core.")

@@ -15,10 +15,10 @@ from onnx_ir.passes import common
 from onnxscript.optimizer._constant_folding import FoldConstantsPass
 
 from edgegate.errors import CompileError, EdgeGateError, Problem, UnsafeError
-from edgegate.frontend import _edges, _files
+from edgegate.frontend import _edges, _files, _logic
 from edgegate.frontend._operators import ours
 from edgegate.frontend._quiet import quiet
-from edgegate.graph import LAYER, SOURCE, where
+from edgegate.graph import DOMAIN, LAYER, SOURCE, where
 
 _SPLIT_LIMIT = 4096
 """Most pieces of a SplitToSequence; folding makes an output for each."""
@@ -89,6 +89,8 @@ class Fold(FoldConstantsPass):  # type: ignore[misc]
         super()._do_inference(node)
         if node.op_type in _SAME_SHAPE and not node.domain and node.inputs[0] is not None:
             node.outputs[0].shape, node.outputs[0].type = node.inputs[0].shape, node.inputs[0].type
+        if node.domain == DOMAIN:
+            _logic.infer(node)
         for output in node.outputs:
             check_size(output, where(node))
         if node.op_type == "SplitToSequence" and _pieces(node) > _SPLIT_LIMIT:

@@ -15,7 +15,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from edgegate.errors import CompileError, FileError, Problem, ToolchainError
-from edgegate.frontend import _files, _names
+from edgegate.frontend import _files, _logic, _names
 from edgegate.frontend._operators import OPSET
 from edgegate.frontend._quiet import quiet
 
@@ -86,7 +86,14 @@ def to_onnx(exported: ExportedProgram) -> ir.Model:
 
     _check_outputs(exported)
     with translating("the model", exported), quiet():
-        result: Any = torch.onnx.export(exported, dynamo=True, opset_version=OPSET, optimize=False, verbose=False)
+        result: Any = torch.onnx.export(
+            exported,
+            dynamo=True,
+            opset_version=OPSET,
+            optimize=False,
+            verbose=False,
+            custom_translation_table=_logic.translations(),
+        )
         assert result is not None, "the dynamo exporter returns a program"
         model: ir.Model = result.model
         common.InlinePass()(model)
