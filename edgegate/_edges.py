@@ -3,6 +3,11 @@
     stored = saturate(round_half_even(real / scale) + zero_point)       all in float32
     real = float32(stored - zero_point) * scale
 
+and those of bits, Threshold and Scores:
+
+    stored = real > thresholds
+    real = float32(stored) / tau + beta
+
 Source: ONNX operator specification, QuantizeLinear-21 and DequantizeLinear-21.
 """
 
@@ -14,7 +19,29 @@ import numpy as np
 
 from edgegate._npz import Array
 from edgegate.errors import InputError
-from edgegate.manifest import IOSpec, Storage
+from edgegate.manifest import IOSpec
+from edgegate.storage import Edge, Scores, Storage, Thresholds
+
+
+def entry(spec: IOSpec) -> Quantizer | Binarizer | None:
+    """What stores an input; None if the program takes it as it is."""
+    if isinstance(spec.storage, Thresholds):
+        return Binarizer(spec, spec.storage)
+    return Quantizer(spec, spec.storage) if isinstance(spec.storage, Storage) else None
+
+
+class Binarizer:
+    """Compares one input with its thresholds, over and over."""
+
+    def __init__(self, spec: IOSpec, storage: Thresholds) -> None:
+        self._name = spec.name
+        self._thresholds = np.array(storage.values, np.float32).reshape(storage.shape)
+
+    def __call__(self, real: Array, stored: Array, start: int = 0) -> None:
+        """Write the bits of ``real`` to ``stored``, which has one axis more. Arguments, errors: as a Quantizer's."""
+        if not math.isfinite(np.add.reduce(real, axis=None)):
+            _refuse_non_finite(self._name, real, start)
+        np.greater(real[..., None], self._thresholds, out=stored.view(np.bool_))
 
 
 class Quantizer:
@@ -54,8 +81,13 @@ class Quantizer:
         np.add(work, self._zero_point, out=stored, casting="unsafe")
 
 
-def dequantize(stored: Array, storage: Storage, real: Array) -> None:
+def dequantize(stored: Array, storage: Edge, real: Array) -> None:
     """Write what ``stored`` means to ``real``, a float32 array of the same shape."""
+    if isinstance(storage, Scores):
+        np.divide(stored, np.float32(storage.tau), out=real, dtype=np.float32, casting="unsafe")
+        np.add(real, np.float32(storage.beta), out=real)
+        return
+    assert isinstance(storage, Storage), "bits are no output"
     np.subtract(stored, np.float32(storage.zero_point), out=real, dtype=np.float32, casting="unsafe")
     np.multiply(real, np.float32(storage.scale), out=real)
 

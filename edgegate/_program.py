@@ -53,9 +53,9 @@ class Program:
             raise FileError(f"program.so is no program of TVM {tvm.__version__}: {_first_line(e)}") from e
         self._threads = threads
         self._host = device == "cpu"
-        self._tensors = [tvm.runtime.empty(s.shape, s.stored_dtype, self._device) for s in inputs]
+        self._tensors = [tvm.runtime.empty(s.stored_shape, s.stored_dtype, self._device) for s in inputs]
         self.buffers: list[Array] = [
-            np.from_dlpack(t) if self._host else np.empty(s.shape, s.stored_dtype)
+            np.from_dlpack(t) if self._host else np.empty(s.stored_shape, s.stored_dtype)
             for t, s in zip(self._tensors, inputs, strict=True)
         ]
         """What the program reads, in its order: fill these before :meth:`run`."""

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 from edgegate import _zip, files
 from edgegate.errors import FileError, UnsafeError
 from edgegate.files import Path
-from edgegate.manifest import FILE_NAME, MANIFEST, MANIFEST_LIMIT, FileEntry, IOSpec, Manifest, Storage, Target
+from edgegate.manifest import FILE_NAME, MANIFEST, MANIFEST_LIMIT, FileEntry, IOSpec, Manifest, Target
+from edgegate.storage import Storage
 
 if TYPE_CHECKING:
     from edgegate.runtime import Session

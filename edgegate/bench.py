@@ -15,6 +15,7 @@ from edgegate._edges import dequantize
 from edgegate._npz import Array
 from edgegate.errors import EdgeGateError, FileError, InputError, MismatchError, ToolchainError
 from edgegate.runtime import Session, compare
+from edgegate.storage import Thresholds
 
 GRAPH = "model.onnx"
 WARM_UP = 5
@@ -30,8 +31,11 @@ def inputs(session: Session) -> dict[str, Array]:
     tests = vectors.unpack(contents[vectors.VECTORS]) if vectors.VECTORS in contents else []
     feed = {}
     for spec in session.inputs:
-        stored = tests[0].inputs[spec.name] if tests else np.zeros(spec.shape, spec.stored_dtype)
-        if spec.storage:
+        stored = tests[0].inputs[spec.name] if tests else np.zeros(spec.stored_shape, spec.stored_dtype)
+        if isinstance(spec.storage, Thresholds):
+            near = np.random.default_rng(0).choice(np.array(spec.storage.values, np.float32), spec.shape)
+            feed[spec.name] = np.nextafter(near, np.float32(np.inf), dtype=np.float32)
+        elif spec.storage:
             feed[spec.name] = np.empty(spec.shape, np.float32)
             dequantize(stored, spec.storage, feed[spec.name])
         else:

@@ -1,6 +1,6 @@
 """Run an integer model with the ops' numpy references: the definition of right.
 
-The float edges (QuantizeLinear, DequantizeLinear) are run as ONNX defines them, in float32 with ties to even.
+The float edges are run as ONNX defines them, in float32; QuantizeLinear with ties to even.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import Array, attribute
-from edgegate.ops import OPS
+from edgegate.ops import OPS, scores, threshold
+from edgegate.stages.edges import is_edge
 
 
 def quantize(x: Array, scale: Array, zero_point: Array) -> Array:
@@ -27,7 +28,10 @@ def dequantize(x: Array, scale: Array, zero_point: Array) -> Array:
     return (x.astype(np.int32) - zero_point.astype(np.int32)).astype(np.float32) * scale
 
 
-EDGES = {"QuantizeLinear": quantize, "DequantizeLinear": dequantize}
+EDGES = {
+    "QuantizeLinear": quantize, "DequantizeLinear": dequantize, "Threshold": threshold.reference,
+    "Scores": scores.reference,
+}  # fmt: skip
 
 
 def run(model: ir.Model, feeds: Mapping[str, Array], *, keep: bool = False) -> dict[str, Array]:
@@ -60,7 +64,7 @@ def _initializers(model: ir.Model) -> list[Any]:
 
 def evaluate(node: ir.Node, inputs: list[Any]) -> tuple[Array, ...]:
     """The outputs of one node."""
-    if node.domain == "" and node.op_type in EDGES:
+    if is_edge(node):
         return (EDGES[node.op_type](*inputs),)
     op = OPS[node.domain, node.op_type]
     attributes = {name: attribute(node, name) for name in node.attributes}

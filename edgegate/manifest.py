@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edgegate import _json
 from edgegate.errors import FileError
+from edgegate.storage import Edge, Scores, Thresholds, edge_of
 
 FORMAT = 1
 """Version of the artifact's layout."""
@@ -26,39 +26,8 @@ MANIFEST_LIMIT = 64 << 20
 FILE_NAME = re.compile(r"(?:[a-z0-9_]{1,64}/)?[A-Za-z0-9_]{1,64}\.(?:onnx|so|npz|json|c|h|cu|cubin|ptx|md|txt)")
 """The names that the files of an artifact may have."""
 DTYPES = ("float32", "int8", "uint8", "int16", "int32", "int64", "bool")
-STORED = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-(2**15), 2**15 - 1), "int32": (0, 0)}
-"""Storage types at the edge of a program, and their zero points."""
 FIELDS = ("format", "edgegate", "arithmetic", "target", "inputs", "outputs", "files", "digest")
 NOTES = ("versions", "options", "gates", "proof")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Storage:
-    """How a float value is stored at the edge: ``real = scale * (stored - zero_point)``.
-
-    Attributes:
-        dtype: "int8", "uint8", "int16"; "int32" for an output only.
-        scale: Positive; rounded to float32, as every engine reads it.
-        zero_point: Within the dtype; 0 for int32.
-
-    Raises:
-        ValueError: An attribute is impossible.
-    """
-
-    dtype: str
-    scale: float
-    zero_point: int = 0
-
-    def __post_init__(self) -> None:
-        if self.dtype not in STORED:
-            raise ValueError(f"a storage dtype must be one of {', '.join(STORED)}, got {self.dtype!a}")
-        scale = float(self.scale)
-        if not (math.isfinite(scale) and 2.0**-100 <= scale <= 2.0**100):
-            raise ValueError(f"a scale must be positive and of sane size, got {self.scale!r}")
-        object.__setattr__(self, "scale", struct.unpack("<f", struct.pack("<f", scale))[0])
-        low, high = STORED[self.dtype]
-        if not low <= self.zero_point <= high:
-            raise ValueError(f"a zero_point of {self.dtype} must lie in [{low}, {high}], got {self.zero_point}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +47,7 @@ class IOSpec:
     name: str
     shape: tuple[int, ...]
     dtype: str
-    storage: Storage | None = None
+    storage: Edge | None = None
 
     def __post_init__(self) -> None:
         if not (0 < len(self.name) <= 1000 and self.name.isprintable()):
@@ -95,6 +64,11 @@ class IOSpec:
     def stored_dtype(self) -> str:
         """What the program itself takes or gives."""
         return self.storage.dtype if self.storage else self.dtype
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Of what the program itself takes or gives: thresholds make bits of an axis of their own."""
+        return (*self.shape, self.storage.bits) if isinstance(self.storage, Thresholds) else self.shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,14 +146,20 @@ class Manifest:
         for what, specs in (("inputs", self.inputs), ("outputs", self.outputs)):
             if not specs or len({spec.name for spec in specs}) != len(specs):
                 raise ValueError(f"the {what} must have names of their own, and there must be one")
-        for spec in self.inputs:
-            if spec.stored_dtype == "int32" and spec.storage:
-                raise ValueError(f"{spec.name}: an input cannot be quantized to int32")
+        self._check_edges()
         if not all(isinstance(gate, Mapping) for gate in self.gates.values()):
             raise ValueError("a gate must be described by names and values")
         for name in self.files:
             if name == MANIFEST or not FILE_NAME.fullmatch(name):
                 raise ValueError(f"{name!a} is no name for a file of an artifact")
+
+    def _check_edges(self) -> None:
+        for spec in self.inputs:
+            if isinstance(spec.storage, Scores) or (spec.stored_dtype == "int32" and spec.storage):
+                raise ValueError(f"{spec.name}: an input cannot be quantized to int32")
+        for spec in self.outputs:
+            if isinstance(spec.storage, Thresholds):
+                raise ValueError(f"{spec.name}: an output has no thresholds")
 
     @property
     def batch(self) -> int:
@@ -254,16 +234,7 @@ def _spec(value: Any) -> IOSpec:
         name=_json.typed(entries["name"], str, "name"),
         shape=_json.items(entries["shape"], int, "shape"),
         dtype=_json.typed(entries["dtype"], str, "dtype"),
-        storage=None if storage is None else _storage(storage),
-    )
-
-
-def _storage(value: Any) -> Storage:
-    entries = _json.record(value, ("dtype", "scale", "zero_point"), "storage")
-    return Storage(
-        dtype=_json.typed(entries["dtype"], str, "dtype"),
-        scale=_json.typed(entries["scale"], float, "scale"),
-        zero_point=_json.typed(entries["zero_point"], int, "zero_point"),
+        storage=None if storage is None else edge_of(storage),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgegate import _cpu, vectors
-from edgegate._edges import Quantizer, dequantize
+from edgegate._edges import dequantize, entry
 from edgegate._npz import Array
 from edgegate._program import Program, processors
 from edgegate.artifact import Artifact
@@ -47,7 +47,7 @@ class Session:
         self.inputs, self.outputs = manifest.inputs, manifest.outputs
         count = threads or len(processors())
         self._program = Program(artifact.files[PROGRAM], self.inputs, device=device, threads=count)
-        self._quantizers = [Quantizer(s, s.storage) if s.storage else None for s in self.inputs]
+        self._quantizers = [entry(spec) for spec in self.inputs]
         self._batch = _batch(self.inputs, self.outputs, manifest.batch)
         self._lock = threading.Lock()
 
@@ -103,8 +103,8 @@ class Session:
         if len(inputs) != len(self.inputs):
             raise InputError(f"expected {len(self.inputs)} inputs, got {len(inputs)}")
         for array, spec in zip(inputs, self.inputs, strict=True):
-            if array.dtype != np.dtype(spec.stored_dtype) or array.shape != spec.shape:
-                expected = f"{spec.stored_dtype}{list(spec.shape)}"
+            if array.dtype != np.dtype(spec.stored_dtype) or array.shape != spec.stored_shape:
+                expected = f"{spec.stored_dtype}{list(spec.stored_shape)}"
                 raise InputError(f"input {spec.name!r}: expected {expected}, got {array.dtype}{list(array.shape)}")
         with self._lock:
             for buffer, array in zip(self._program.buffers, inputs, strict=True):
@@ -112,10 +112,10 @@ class Session:
             return [output.copy() for output in self._program.run()]
 
     def _check_shape(self, array: Array, spec: IOSpec) -> None:
-        found = array.shape
-        if found == spec.shape or (self._batch and found[1:] == spec.shape[1:] and len(found) == len(spec.shape)):
+        found, dims = array.shape, spec.shape if array.dtype == spec.dtype else spec.stored_shape
+        if found == dims or (self._batch and found[1:] == dims[1:] and len(found) == len(dims)):
             return
-        expected = ["N" if self._batch and i == 0 else n for i, n in enumerate(spec.shape)]
+        expected = ["N" if self._batch and i == 0 else n for i, n in enumerate(dims)]
         shown = str(expected).replace("'", "")
         raise InputError(f"input {spec.name!r}: expected shape {shown}, got {list(found)}")
 
@@ -206,6 +206,8 @@ def _array(value: Any, spec: IOSpec) -> Array:
     except (TypeError, ValueError, RuntimeError, BufferError) as e:
         reason = " ".join(str(e).split())[:100]
         raise InputError(f"input {spec.name!r}: no array of numbers ({reason})") from e
+    if array.dtype == np.bool_ and spec.stored_dtype == "uint8":
+        return array.view(np.uint8)
     if array.dtype not in (np.dtype(spec.dtype), np.dtype(spec.stored_dtype)):
         also = f" (or stored {spec.stored_dtype})" if spec.storage else ""
         raise InputError(f"input {spec.name!r}: expected {spec.dtype}{also}, got {array.dtype}")

@@ -102,6 +102,8 @@ def quantize_scheme(
     """
     recipe = recipe or Recipe()
     plan = Plan.of(model, recipe, blocks, factors)
+    if plan.is_given():
+        return Scheme(values=plan.given_values(), options=recipe.options())
     if calibration is None:
         covers = synthetic.covers(model, recipe)
         values = synthetic.run(model, synthetic.samples(model, recipe))

@@ -82,6 +82,15 @@ class Plan:
         """The layers with a scale per output channel."""
         return [layer for layer in self.layers if layer.weight.name not in self.blocks]
 
+    def is_given(self) -> bool:
+        """Whether the model says of everything how it is stored, so that there is nothing to see."""
+        return not self.layers and set(self.groups.owners()) <= set(self.groups.given)
+
+    def given_values(self) -> dict[str, Storage]:
+        """The storages that the model gives, by the name of the value."""
+        owners = {str(v.name): self.groups.owner(str(v.name)) for v in activations(self.model)}
+        return {name: self.groups.given[owner] for name, owner in owners.items() if owner in self.groups.given}
+
     def histograms(self) -> list[str]:
         """The values whose histograms decide."""
         return [name for name in self.groups.owners() if name not in self.model.graph.initializers]

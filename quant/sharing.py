@@ -8,6 +8,7 @@ from typing import TypeGuard
 import onnx_ir as ir
 
 from edgegate.graph import array, attribute, only_user
+from edgegate.quant.bits import BITS, bit_inputs, is_bit_maker, is_compared, is_count
 from edgegate.quant.given import is_quantizer, storage_of
 from edgegate.quant.storage import Storage
 
@@ -41,14 +42,14 @@ def is_float(value: ir.Value | None) -> TypeGuard[ir.Value]:
 
 def activations(model: ir.Model) -> Iterator[ir.Value]:
     """Every value that needs a storage: inputs, constant operands of binary ops, node outputs, constant outputs."""
-    yield from filter(is_float, model.graph.inputs)
+    yield from (value for value in model.graph.inputs if is_float(value) and not is_compared(value))
     met = set()
     for node in model.graph:
         for value in constant_operands(node):
             if value.name not in met:
                 met.add(value.name)
                 yield value
-        yield from filter(is_float, node.outputs)
+        yield from (value for value in node.outputs if is_float(value) and not is_count(value))
     for value in filter(is_float, model.graph.outputs):
         if array(value) is not None and value.name not in met and not value.is_graph_input():
             met.add(value.name)
@@ -83,9 +84,13 @@ class Groups:
                 self._follow(node)
             elif node.op_type in CLIPS and node.domain == "":
                 self._clip(node)
+            elif is_bit_maker(node):
+                self.given[str(node.outputs[0].name)] = BITS
             elif is_quantizer(node):
                 self.given[str(node.outputs[0].name)] = storage_of(node)
                 self._quantize(node)
+        for value in bit_inputs(model):
+            self.given[self.owner(str(value.name))] = BITS
 
     def _follow(self, node: ir.Node) -> None:
         source = node.inputs[0]

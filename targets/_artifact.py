@@ -11,10 +11,11 @@ import onnx_ir as ir
 from edgegate import interpreter, manifest, vectors
 from edgegate.artifact import Artifact
 from edgegate.graph import Array, array, shape
-from edgegate.manifest import IOSpec, Storage
+from edgegate.manifest import IOSpec
 from edgegate.options import CompileOptions
 from edgegate.report import gates
 from edgegate.stages import Proof
+from edgegate.storage import Edge, Scores, Storage, Thresholds
 from edgegate.targets._edges import inputs_of, outputs_of
 
 TOOLS = ("apache-tvm", "apache-tvm-ffi", "numpy", "onnx", "onnx-ir", "torch")
@@ -57,10 +58,19 @@ def _spec(outer: ir.Value, stored: ir.Value) -> IOSpec:
     if outer is stored:
         return IOSpec(name=name, shape=dims, dtype=dtype)
     edge = next(n for n in (stored.producer(), *(n for n, _ in stored.uses())) if n is not None and _joins(n, outer))
-    scale, zero_point = (array(v) for v in edge.inputs[1:3])
-    assert scale is not None and zero_point is not None, "the edges' scales are constants"
-    storage = Storage(dtype=zero_point.dtype.name, scale=float(scale), zero_point=int(zero_point))
-    return IOSpec(name=name, shape=dims, dtype=dtype, storage=storage)
+    return IOSpec(name=name, shape=dims, dtype=dtype, storage=_storage(edge))
+
+
+def _storage(edge: ir.Node) -> Edge:
+    """What an edge says of how its value is stored."""
+    constants = [data for v in edge.inputs[1:] if (data := array(v)) is not None]
+    if edge.op_type == "Threshold":
+        (thresholds,) = constants
+        return Thresholds(shape=thresholds.shape, values=tuple(thresholds.reshape(-1).tolist()))
+    first, second = constants
+    if edge.op_type == "Scores":
+        return Scores(tau=float(first), beta=float(second))
+    return Storage(dtype=second.dtype.name, scale=float(first), zero_point=int(second))
 
 
 def _joins(node: ir.Node, outer: ir.Value) -> bool:

@@ -80,7 +80,7 @@ class Net:
     ) -> list[ir.Value]:
         """A new node; its outputs, with what the reference makes of the samples."""
         settings = dict(attributes or {})
-        reference = EDGES[op] if domain == "" and op in EDGES else OPS[domain, op].reference
+        reference: Any = EDGES[op] if domain == "" and op in EDGES else OPS[domain, op].reference
         results = [reference(*feed, **settings) for feed in zip(*(self.samples[v] for v in inputs), strict=True)]
         several = [r if isinstance(r, tuple) else (np.asarray(r),) for r in results]
         outputs = [self._value("v", list(samples)) for samples in zip(*several, strict=True)]

@@ -51,8 +51,7 @@ def _contents(manifest: Manifest) -> Iterator[str]:
 
 
 def _spec(spec: IOSpec) -> str:
-    stored = spec.storage
-    how = f"  stored {stored.dtype}, scale {stored.scale:.8g}, zero point {stored.zero_point}" if stored else ""
+    how = f"  {spec.storage}" if spec.storage else ""
     return f"{spec.name}  {spec.dtype}{list(spec.shape)}{how}"
 
 

@@ -16,8 +16,7 @@ from edgegate.errors import CompileError, Problem
 from edgegate.graph import array, attribute, shape, where
 from edgegate.ops import OPS, Bound, Interval
 from edgegate.stages._sound import names, order
-
-EDGE_IN, EDGE_OUT = "QuantizeLinear", "DequantizeLinear"
+from edgegate.stages.edges import is_edge, is_entry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,14 +122,10 @@ def _is_integer(value: ir.Value) -> bool:
     return value.dtype is not None and value.dtype.numpy().kind in "iub"
 
 
-def _is_edge(node: ir.Node) -> bool:
-    return node.domain == "" and node.op_type in (EDGE_IN, EDGE_OUT)
-
-
 def _foreign(node: ir.Node) -> Problem | None:
     """Why the node has no place in an integer model, or None."""
-    if _is_edge(node):
-        side = node.inputs[0] if node.op_type == EDGE_IN else node.outputs[0]
+    if is_edge(node):
+        side = node.inputs[0] if is_entry(node) else node.outputs[0]
         outside = side is not None and (side.is_graph_input() or side.is_graph_output())
         if outside:
             return None
@@ -160,8 +155,9 @@ def _whole(value: ir.Value) -> Interval:
 
 def _bound(node: ir.Node, known: dict[ir.Value, Interval]) -> Bound:
     """The bound of one node from those of its inputs."""
-    if _is_edge(node):
-        return Bound(output=_whole(node.outputs[0]))
+    if is_edge(node):
+        bits = Interval(low=0, high=1)
+        return Bound(output=bits if node.op_type == "Threshold" else _whole(node.outputs[0]))
     inputs = [_typed(known[v], v) for v in node.inputs if v is not None]
     attributes = {name: attribute(node, name) for name in node.attributes}
     bound = OPS[node.domain, node.op_type].bounds(*inputs, **attributes)

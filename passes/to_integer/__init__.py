@@ -10,11 +10,12 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import DOMAIN
-from edgegate.ops import OWN
+from edgegate.ops import OWN, scores
 from edgegate.passes._pipeline import Pass
-from edgegate.passes.to_integer import elements, layers, moves, resizes, transforms, windows
+from edgegate.passes.to_integer import elements, layers, logic, moves, resizes, transforms, windows
 from edgegate.passes.to_integer._lowering import Lowering, Rule, Stored, lower_all
 from edgegate.passes.to_integer._scaling import dtype_of
+from edgegate.quant.bits import is_compared
 from edgegate.quant.fitting import check_fit
 from edgegate.quant.product_storage import no_integers
 from edgegate.quant.scheme import Scheme
@@ -27,6 +28,10 @@ RULES: dict[tuple[str, str], Rule] = {
     (DOMAIN, "Affine"): layers.affine,
     (DOMAIN, "FakeQuantize"): elements.fake_quantize,
     (DOMAIN, "Transform"): transforms.transform,
+    (DOMAIN, "Lut"): logic.lut,
+    (DOMAIN, "Threshold"): logic.threshold,
+    (DOMAIN, "GroupSum"): logic.group_sum,
+    ("", "ArgMax"): logic.arg_max,
     ("", "Add"): elements.add,
     ("", "Sub"): elements.add,
     ("", "Mul"): elements.gate,
@@ -61,7 +66,8 @@ def to_integer(scheme: Scheme) -> Pass:
     """The pass that stores every value of a float model as ``scheme`` says.
 
     Graph inputs and outputs stay float32 and keep their names and shapes: a QuantizeLinear follows each
-    input, a DequantizeLinear makes each output. CompileError where the scheme is not one for the model.
+    input, or the Threshold that makes bits of it; a DequantizeLinear makes each output, or Scores where it counts
+    bits. Places (of an ArgMax) are integers outside too. CompileError where the scheme is not one for the model.
     """
 
     def apply(model: ir.Model) -> None:
@@ -72,7 +78,8 @@ def to_integer(scheme: Scheme) -> Pass:
         taken = {str(v.name) for v in (*model.graph.inputs, *model.graph.outputs, *old)}
         lowering = Lowering(model=model, scheme=scheme, names=taken)
         for value in model.graph.inputs:
-            _enter(lowering, value)
+            if not is_compared(value):
+                _enter(lowering, value)
         lower_all(lowering, RULES, BY_DOMAIN)
         outputs = [_leave(lowering, value) for value in model.graph.outputs]
         _swap(model, lowering, outputs, old)
@@ -102,7 +109,13 @@ def _leave(lowering: Lowering, value: ir.Value) -> ir.Value:
     assert value.shape is not None, "outputs have static shapes"
     found = lowering.stored(value, tuple(range(len(value.shape))))
     name = str(value.name)
+    if value.dtype == ir.DataType.INT64:
+        return found.value
     lowering.names.discard(name)
+    if isinstance(found.storage, logic.Counts):
+        real = np.array(found.storage.tau, np.float32), np.array(found.storage.beta, np.float32)
+        means = [lowering.constant(f"{name}.{key}", data) for key, data in zip(("tau", "beta"), real, strict=True)]
+        return lowering.emit("Scores", [found.value, *means], name, ir.DataType.FLOAT, found.dims)
     return lowering.emit(
         "DequantizeLinear", [found.value, *_edge(lowering, name, found.storage)], name, ir.DataType.FLOAT, found.dims,
         domain="",
@@ -121,9 +134,9 @@ def _swap(model: ir.Model, lowering: Lowering, outputs: list[ir.Value], old: lis
             del graph.initializers[str(value.name)]
     graph.extend(lowering.nodes)
     model.functions.clear()
-    for op in OWN:
-        assert op.body is not None, "ops of the project's domain have a body"
-        function = ir.serde.deserialize_function(_parse(op.body))
+    for body in (*(op.body for op in OWN), scores.BODY):
+        assert body is not None, "ops of the project's domain have a body"
+        function = ir.serde.deserialize_function(_parse(body))
         model.functions[function.identifier()] = function
     graph.opset_imports.clear()
     graph.opset_imports.update({"": 21, DOMAIN: 1})
