@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgegate.logic import Netlist
-from edgegate.passes.logic._tables import CONSTANT, normal
+from edgegate.passes.logic._tables import CONSTANT, normal, ones
 
 
 class Builder:
@@ -43,6 +43,15 @@ class Builder:
             self.rows.append(row)
             self.tables.append(table)
         return known
+
+    def upright(self, outputs: Sequence[int]) -> list[int]:
+        """Invert the gates that are only read as inverted outputs; returns the outputs, none of these inverted."""
+        first = self.inputs + 1
+        read = {f for row in self.rows for f in row} | {o >> 1 for o in outputs if not o & 1}
+        turned = sorted({o >> 1 for o in outputs if o >> 1 >= first} - read)
+        for node in turned:
+            self.tables[node - first] ^= ones(len(self.rows[node - first]))
+        return [o ^ 1 if o >> 1 >= first and o >> 1 not in read else o for o in outputs]
 
     def netlist(self, k: int, outputs: Sequence[int]) -> Netlist:
         """All gates so far as a netlist with ``k`` columns."""
