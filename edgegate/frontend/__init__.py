@@ -82,7 +82,8 @@ def save(module: torch.nn.Module, example: Any, path: str | os.PathLike[str], *,
 
     Raises:
         ValueError: The example is no tuple of tensors.
-        CompileError: torch cannot export the module, it fixes the batch, or brevitas quantizes in it.
+        CompileError: torch cannot export the module, it fixes the batch, brevitas quantizes in it, or it holds a
+            logic layer that lacks something.
         FileError: The file cannot be written.
     """
     from edgegate.frontend import _brevitas, _torch
@@ -92,7 +93,9 @@ def save(module: torch.nn.Module, example: Any, path: str | os.PathLike[str], *,
         fix = "compile the module itself, edgegate.compile(module, example), or export it as ONNX with export_onnx_qcdq"
         what = "holds brevitas quantizers, whose scales a torch.export archive does not keep"
         raise CompileError(type(module).__name__, what, fix)
-    _torch.write(_torch.program(module, _torch.tensors(example), dynamic_batch), path)
+    from edgegate.frontend import logic
+
+    _torch.write(_torch.program(logic.plain(module), _torch.tensors(example), dynamic_batch), path)
 
 
 def _torch_source(data: bytes, kind: _files.Kind, name: str, model: str | None, example: Any) -> Any:
@@ -111,7 +114,11 @@ def _torch_source(data: bytes, kind: _files.Kind, name: str, model: str | None, 
         raise ValueError(f"{name} holds weights only: give --model package.module:factory")
     if example is None:
         raise ValueError(f"{name} holds weights only: give an example input (--shape or --calib on the command line)")
-    return _torch.with_weights(model, weights, name)
+    from edgegate.frontend import logic
+
+    module = _torch.with_weights(model, weights, name)
+    logic.check_wiring(module, name)
+    return module
 
 
 def _from_torch(source: Any, example: Any, batch: int, indices: bool) -> ir.Model:
@@ -120,13 +127,14 @@ def _from_torch(source: Any, example: Any, batch: int, indices: bool) -> ir.Mode
     _torch.require()
     import torch
 
+    from edgegate.frontend import logic
     from edgegate.graph import DOMAIN
     from edgegate.passes import _functions
 
     if isinstance(source, torch.nn.Module):
         if example is None:
             raise ValueError("a torch module needs an example: a tuple of input tensors")
-        source = _torch.program(_quantizers_in_onnx(source, example), _torch.tensors(example))
+        source = _torch.program(_quantizers_in_onnx(logic.plain(source), example), _torch.tensors(example))
     if not isinstance(source, torch.export.ExportedProgram):
         raise ValueError(f"a model is a path, a torch module or an exported program, not {type(source).__name__}")
     made = _torch.to_onnx(source)

@@ -13,7 +13,7 @@ from edgegate.graph import LAYER, SOURCE
 
 _FRAME = re.compile(r'File "([^"\n]+)", line (\d+), in ([^\n]*)(?:\n[ \t]+([^\n]*))?')
 _OF_TORCH = re.compile(
-    r"(^|/)torch/(nn|_|fx|export|utils|jit|functional|ao|autograd|onnx|library)|^<eval_with_key>|(^|/)brevitas/|edgegate/(frontend/_|nn/)"
+    r"(^|/)torch/(nn|_|fx|export|utils|jit|functional|ao|autograd|onnx|library)|^<eval_with_key>|(^|/)brevitas/|edgegate/(frontend/(logic/)?_|nn/)"
 )
 """Files of torch and brevitas, our own exporter and layers, and the code that it generates, whose names count up."""
 QUANTIZERS = ("weight_quant", "bias_quant", "input_quant", "output_quant", "act_quant", "trunc_quant")
