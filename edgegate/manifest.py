@@ -23,7 +23,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 MANIFEST_LIMIT = 64 << 20
 """Largest manifest, in bytes."""
-FILE_NAME = re.compile(r"(?:[a-z0-9_]{1,64}/)?[A-Za-z0-9_]{1,64}\.(?:onnx|so|npz|json|c|h|cu|cubin|ptx|md|txt)")
+FILE_NAME = re.compile(r"(?:[a-z0-9_]{1,64}/)?[A-Za-z0-9_]{1,64}\.(?:onnx|so|npz|json|c|h|cu|cubin|ptx|v|md|txt)")
 """The names that the files of an artifact may have."""
 DTYPES = ("float32", "int8", "uint8", "int16", "int32", "int64", "bool")
 FIELDS = ("format", "edgegate", "arithmetic", "target", "inputs", "outputs", "files", "digest")
@@ -76,7 +76,7 @@ class Target:
     """What the program runs on.
 
     Attributes:
-        kind: Name of the EdgeGate target: "llvm", "c", "cuda".
+        kind: Name of the EdgeGate target: "llvm", "c", "cuda", "verilog".
         triple: LLVM's target triple; "" where it means nothing.
         mcpu: LLVM's name of the processor; "" for the architecture's baseline.
         features: Every instruction set extension that the code may use, in LLVM's words.

@@ -41,6 +41,9 @@ class CompileOptions:
         rounding: Of weights in blocks: nearest or gptq.
         keys: What attention multiplies in blocks, "KEYS:QUERIES" or one format for both, its channels scaled and
             sorted where that helps; "none": nothing. There is no integer form of it.
+        pipeline: Levels between registers of a circuit; None: no registers.
+        state: "INPUT=OUTPUT" of a recurrent circuit: registers take the output and give it as the input of the next
+            step.
         form: Of a quantized model: "integer"; "qdq": float, with standard blocked QuantizeLinear and
             DequantizeLinear that ONNX Runtime runs; "qdq-native": with the narrow float types of newer opsets.
             Compilation is always "integer".
@@ -66,6 +69,8 @@ class CompileOptions:
     transform_bits: int = 6
     rounding: str = "nearest"
     keys: str = "none"
+    pipeline: int | None = None
+    state: tuple[str, ...] = ()
     form: str = "integer"
 
     def __post_init__(self) -> None:
@@ -86,6 +91,7 @@ class CompileOptions:
             raise ValueError(f"shapes must hold sizes of at least 1, and {LARGEST} elements at most: {self.shapes}")
         self._check_range()
         self._check_calib()
+        self._check_circuit()
 
     def _check_range(self) -> None:
         if self.input_range is None:
@@ -93,6 +99,16 @@ class CompileOptions:
         low, high = self.input_range
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise ValueError(f"input_range must be finite and rising, got {low},{high}")
+
+    def _check_circuit(self) -> None:
+        object.__setattr__(self, "state", (self.state,) if isinstance(self.state, str) else tuple(self.state))
+        if self.pipeline is not None and self.pipeline < 1:
+            raise ValueError(f"pipeline must be at least 1 level between registers, got {self.pipeline}")
+        if self.state and self.pipeline is not None:
+            raise ValueError("pipeline and state exclude each other: a step needs the state that the last one leaves")
+        sides = [pair.partition("=")[::2] for pair in self.state]
+        if not all(map(all, sides)) or len({before for before, _ in sides}) < len(sides):
+            raise ValueError(f"state must be INPUT=OUTPUT, each input once, got {', '.join(self.state)}")
 
     def _check_calib(self) -> None:
         if self.calib is None:
@@ -123,6 +139,7 @@ class CompileOptions:
         )
         described: dict[str, Any] = {name: getattr(self, name) for name in plain}
         described["int16"], described["formats"] = list(self.int16), list(self.formats)
+        described["pipeline"], described["state"] = self.pipeline, list(self.state)
         described["shapes"] = [list(shape) for shape in self.shapes]
         described["input_range"] = None if self.input_range is None else list(map(float, self.input_range))
         described["scheme"] = None if self.scheme is None else hashlib.sha256(self.scheme.encode()).hexdigest()

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     """From the integer graph, and what was proved of it, to the artifact."""
     Target = Callable[[CompileOptions], Build]
 
-BUILT_IN = {"llvm": "edgegate.targets.llvm:llvm"}
+BUILT_IN = {
+    "llvm": "edgegate.targets.llvm:llvm",
+    "verilog": "edgegate.targets.verilog:verilog",
+}
 """Name to ``module:function``: imported when asked for, since TVM takes seconds."""
 
 

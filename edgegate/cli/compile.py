@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from edgegate.artifact import Artifact
 
 
+Mcpu = Annotated[str, typer.Option("--mcpu", help="LLVM's name of the processor.")]
+Triple = Annotated[str, typer.Option("--triple", help="LLVM's target triple.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads to schedule for.")]
+Pipeline = Annotated[
+    int | None, typer.Option("--pipeline", metavar="N", min=1, help="Registers after every N levels of a circuit.")
+]
+State = Annotated[
+    list[str] | None,
+    typer.Option("--state", metavar="INPUT=OUTPUT", help="State of a recurrent circuit; repeatable."),
+]
 Output = Annotated[
     str | None, typer.Option("--output", "-o", help="The artifact: a file, or a folder if it ends in /.")
 ]
@@ -36,9 +46,11 @@ def compile(
     model: arguments.Factory = None,
     shape: arguments.Shape = None,
     batch: arguments.Batch = 1,
-    mcpu: Annotated[str, typer.Option("--mcpu", help="LLVM's name of the processor.")] = "",
-    triple: Annotated[str, typer.Option("--triple", help="LLVM's target triple.")] = "",
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads to schedule for.")] = None,
+    mcpu: Mcpu = "",
+    triple: Triple = "",
+    threads: Threads = None,
+    pipeline: Pipeline = None,
+    state: State = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -49,20 +61,20 @@ def compile(
     path = output or os.path.splitext(os.path.basename(source))[0] + ".egate"
     writable(path, keep=(source, calib, scheme), check=check)
     options = arguments.options(
-        target=target, mcpu=mcpu, triple=triple, threads=threads, model=model, shape=shape, batch=batch,
-        calib=calib, calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16,
-        format=format, transform=transform, transform_bits=transform_bits, rounding=rounding, keys=keys,
+        target=target, mcpu=mcpu, triple=triple, threads=threads, model=model, shape=shape, batch=batch, calib=calib,
+        calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16, format=format, keys=keys,
+        transform=transform, transform_bits=transform_bits, rounding=rounding, pipeline=pipeline, state=state or (),
     )  # fmt: skip
     with extra_needed(), progress(f"compiling {source} for {target}"):
         from edgegate.compiler import compile_model
 
         artifact = compile_model(source, options.example(), options)
+    _save(artifact, path, target, json)
+
+
+def _save(artifact: Artifact, path: str, target: str, json: bool) -> None:
+    """Write what was made, and tell of it, for programs and for people."""
     artifact.save(path)
-    _tell(artifact, path, target, json)
-
-
-def _tell(artifact: Artifact, path: str, target: str, json: bool) -> None:
-    """What was made, for programs and for people."""
     if json:
         document("compile", output=path, manifest=artifact.manifest.document())
     if proved := artifact.manifest.proof.get("summary"):
