@@ -87,7 +87,7 @@ def check_wiring(module: torch.nn.Module, name: str) -> None:
     problems = []
     for layer, part, key in _layers(module):
         drawn = _WIRINGS[key](part) if key in _WIRINGS else []
-        if any(t.untyped_storage().data_ptr() not in stored for t in drawn):
+        if any(isinstance(t, torch.Tensor) and t.untyped_storage().data_ptr() not in stored for t in drawn):
             what = f"its wiring is drawn at random and not in {name}, as a state_dict of {key[0]} holds weights alone"
             problems.append(_problem(layer, key, what, _SAVE))
     if problems:

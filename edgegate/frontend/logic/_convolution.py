@@ -49,7 +49,7 @@ def wiring(layer: Any) -> list[torch.Tensor]:
     connections = getattr(layer, "connections", None)
     found = getattr(connections, "_indices_L0", None)
     if found is None:
-        found = next(iter(vars(connections).get("indices", [])), None) if connections is not None else None
+        found = next(iter(getattr(connections, "indices", None) or []), None)
     return [] if found is None else [found]
 
 

@@ -35,6 +35,7 @@ def group_sum(layer: Any) -> torch.nn.Module:
 
 def _number(layer: Any, name: str, default: float | None = None) -> float:
     found: Any = getattr(layer, name, default)
+    found = found.detach() if isinstance(found, torch.Tensor) else found
     number = isinstance(found, (int, float)) or (isinstance(found, torch.Tensor) and found.numel() == 1)
     if not number or not math.isfinite(float(found)):
         raise Refused(f"has no {name}" if found is None else f"has {name}={found!r}, no finite number", _NUMBERS)

@@ -51,7 +51,7 @@ def build(record: Any, data: bytes) -> Any:
 
 def stand_in(package: str, name: str, *bases: type, **attributes: Any) -> Any:
     """A layer of a class that ``package`` has, with these attributes: parameters where they are nn.Parameter."""
-    layer = type(name, bases or (nn.Module,), {"__module__": package})()
+    layer = type(name, bases or (nn.Module,), {"__module__": package, "forward": _fail})()
     for key, value in attributes.items():
         setattr(layer, key, value)
     return layer
