@@ -21,8 +21,10 @@ from edgegate.passes.join_moves import join_moves
 from edgegate.passes.lift_constants import lift_constants
 from edgegate.passes.merge_convex import merge_convex
 from edgegate.passes.merge_duplicates import merge_duplicates
+from edgegate.passes.merge_logic import merge_logic
 from edgegate.passes.name_gates import name_gates
 from edgegate.passes.name_unary import name_unary
+from edgegate.passes.optimise_logic import optimise_logic
 from edgegate.passes.read_qdq import read_qdq
 from edgegate.passes.share_equal import share_equal
 from edgegate.passes.skip_expand import skip_expand
@@ -71,11 +73,14 @@ FLOAT: tuple[Pass, ...] = (
 
 INTEGER: tuple[Pass, ...] = (
     share_equal,  # two values that are one have one reader each, and the passes below look at readers
+    merge_logic,  # before any move of bits is joined with others: gates take its place
     join_moves,  # an identity between a layer and what follows it hides both from each other
     split_layers,  # before the clips and tables: those behind a Split then follow a layer of their own
     fold_clips,  # before the tables: a clip is free in a Rescale, while a Table costs a look-up
     compose_tables,
     share_equal,  # again: parts of layers and composed tables may be equal
+    drop_unread,
+    optimise_logic,  # last: no other pass looks into a network
     drop_unread,
 )
 """From what ``to_integer`` writes to what targets see. Each pass keeps every bit of every graph output."""

@@ -1,0 +1,70 @@
+"""Every network of gates becomes one of few gates of three inputs, and remembers what it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from edgegate.graph import DOMAIN, array, constant, matches, only_user, shape
+from edgegate.logic import GroupSum, Netlist
+from edgegate.logic.netlist import Array
+from edgegate.ops.group_sum import sums_of
+from edgegate.ops.logic import layered, netlist_of
+from edgegate.passes.logic import Optimised, optimise
+
+IMPORTED = "edgegate.logic"
+"""Key of ``model.meta``: name of a Logic node -> the :class:`Imported` that it was made from."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Imported:
+    """What a Logic node was before it was optimised, to prove it by.
+
+    Attributes:
+        netlist: As the user's modules say it.
+        sums: What counted its outputs; None if something else reads them.
+        claims: int32: for every output of ``netlist`` the literal of the node's netlist that equals it.
+    """
+
+    netlist: Netlist
+    sums: GroupSum | None
+    claims: Array
+
+
+def optimise_logic(model: ir.Model) -> None:
+    """Make the netlist of every Logic small, and let the GroupSum that alone reads it count each node once."""
+    for node in matches(model, "Logic", domain=DOMAIN):
+        if str(node.name) in model.meta.get(IMPORTED, {}):
+            continue
+        reader = only_user(node.outputs[0])
+        counted = reader if reader is not None and reader.op_type == "GroupSum" else None
+        netlist, sums = netlist_of(node), None if counted is None else sums_of(counted)
+        found = optimise(netlist, sums)
+        small = found.netlist.by_level()
+        claims = _claims(found, small)
+        model.meta.setdefault(IMPORTED, {})[str(node.name)] = Imported(netlist=netlist, sums=sums, claims=claims)
+        _give(model, node, dict(zip(("fanins", "tables", "starts", "outputs"), layered(small), strict=True)))
+        if counted is not None and found.sums is not None:
+            bits = node.outputs[0]
+            bits.shape = ir.Shape([*shape(bits)[:-1], len(small.outputs)])
+            names = ("group", "member", "weight", "offset")
+            _give(model, counted, {name: getattr(found.sums, name) for name in names})
+
+
+def _claims(found: Optimised, small: Netlist) -> Array:
+    """The claims in the numbers that nodes have once they are sorted by level."""
+    levels = found.netlist.levels[found.netlist.first :]
+    renamed = np.arange(found.netlist.first + found.netlist.gates, dtype=np.int32)
+    order = np.argsort(levels, kind="stable")
+    renamed[small.first + order] = small.first + np.arange(small.gates, dtype=np.int32)
+    return (2 * renamed[found.claims >> 1] + (found.claims & 1)).astype(np.int32)
+
+
+def _give(model: ir.Model, node: ir.Node, constants: dict[str, Array]) -> None:
+    """Let ``node`` read these constants behind its first input."""
+    for place, (name, data) in enumerate(constants.items(), 1):
+        old = node.inputs[place]
+        assert old is not None and array(old) is not None, "what a network is made of is constant"
+        node.replace_input_with(place, constant(model, f"{node.name}.{name}", data))
