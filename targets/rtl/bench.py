@@ -54,7 +54,6 @@ START = """        repeat (2) @(negedge clk);
 
 
 TEXT = """// @name@_tb: tests @name@ on @vectors@ vectors; +stimuli=IN +responses=OUT answers those of a file.
-`timescale 1ns / 1ps
 `default_nettype none
 
 module @name@_tb;
