@@ -42,7 +42,7 @@ ALLOWED = {
 """Where a top-level package may be imported, at any depth of a file."""
 
 BELOW = {
-    "edgegate/logic/": ("errors", "files", "logic"),
+    "edgegate/logic/": ("_npz", "errors", "files", "logic"),
     "edgegate/nn/": (),
     "edgegate/ops/": ("graph", "errors", "logic", "ops"),
     "passes/": ("graph", "errors", "logic", "ops", "passes", "stages", "quant"),
