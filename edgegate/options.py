@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 LARGEST = 1 << 31
 """Most elements of an input."""
 METHODS = ("minmax", "percentile", "mse")
+LOGIC = ("code", "table")
 FORMS = ("integer", "qdq", "qdq-native")
 
 
@@ -41,6 +42,8 @@ class CompileOptions:
         rounding: Of weights in blocks: nearest or gptq.
         keys: What attention multiplies in blocks, "KEYS:QUERIES" or one format for both, its channels scaled and
             sorted where that helps; "none": nothing. There is no integer form of it.
+        logic: What networks of gates become: "code", a statement for each gate, the fastest; "table", data for a loop
+            that is the same for all, small, and compiled in no time.
         pipeline: Levels between registers of a circuit; None: no registers.
         state: "INPUT=OUTPUT" of a recurrent circuit: registers take the output and give it as the input of the next
             step.
@@ -69,6 +72,7 @@ class CompileOptions:
     transform_bits: int = 6
     rounding: str = "nearest"
     keys: str = "none"
+    logic: str = "code"
     pipeline: int | None = None
     state: tuple[str, ...] = ()
     form: str = "integer"
@@ -82,6 +86,8 @@ class CompileOptions:
             raise ValueError(f"model must be package.module:factory, got {self.model!r}")
         if self.calib_method not in METHODS:
             raise ValueError(f"calib_method must be one of {', '.join(METHODS)}, got {self.calib_method!r}")
+        if self.logic not in LOGIC:
+            raise ValueError(f"logic must be one of {', '.join(LOGIC)}, got {self.logic!r}")
         if self.form not in FORMS:
             raise ValueError(f"form must be one of {', '.join(FORMS)}, got {self.form!r}")
         object.__setattr__(self, "int16", tuple(self.int16))
@@ -135,7 +141,7 @@ class CompileOptions:
         """The options as plain JSON values for a manifest; data and schemes by their SHA-256."""
         plain = (
             *("target", "triple", "mcpu", "threads", "batch", "model", "calib_method"),
-            *("transform", "transform_bits", "rounding", "keys"),
+            *("transform", "transform_bits", "rounding", "keys", "logic"),
         )
         described: dict[str, Any] = {name: getattr(self, name) for name in plain}
         described["int16"], described["formats"] = list(self.int16), list(self.formats)

@@ -29,7 +29,7 @@ def llvm(options: CompileOptions) -> Build:
     """A shared library for x86-64, AArch64 or RISC-V CPUs under Linux, with kernels for their integer units.
 
     Args:
-        options: ``triple``, ``mcpu`` and ``threads`` are read.
+        options: ``triple``, ``mcpu``, ``threads`` and ``logic`` are read.
 
     Raises:
         ValueError: The triple or the processor is unknown.
@@ -39,22 +39,23 @@ def llvm(options: CompileOptions) -> Build:
     made_for.compiler()
 
     def build(model: ir.Model, proof: Proof) -> Artifact:
-        program = shared_library(executable(model, made_for, options.threads), made_for)
+        program = shared_library(executable(model, made_for, options.threads, options.logic), made_for)
         return artifact_of(model, proof, options, made_for.described("llvm"), {"program.so": program})
 
     return build
 
 
-def executable(model: ir.Model, made_for: Machine, threads: int | None = None) -> Any:
+def executable(model: ir.Model, made_for: Machine, threads: int | None = None, logic: str = "code") -> Any:
     """TVM's executable of the integer model, not linked yet; ``.mod`` gives the generated code.
 
     Args:
         model: The integer graph.
         made_for: The processor.
         threads: Threads that the kernels share their work among; None: any number.
+        logic: What networks of gates become, "code" or "table".
     """
     target = made_for.target
-    return tvm.compile(emit(model, Cpu.of(target, threads)), target)
+    return tvm.compile(emit(model, Cpu.of(target, threads, "table" if logic == "table" else "code")), target)
 
 
 def shared_library(compiled: Any, made_for: Machine) -> bytes:

@@ -15,6 +15,7 @@ IMPOSSIBLE: dict[str, dict[str, Any]] = {
     "batch and threads must be at least 1, got 1 and 0": {"threads": 0},
     "model must be package.module:factory, got 'net'": {"model": "net"},
     "calib_method must be one of minmax, percentile, mse, got 'best'": {"calib_method": "best"},
+    "logic must be one of code, table, got 'vhdl'": {"logic": "vhdl"},
     "input_range must be finite and rising, got 1,0": {"input_range": (1, 0)},
     "got no arrays": {"calib": {}},
     "for each input, got 1 and 2": {"calib": {"a": ONE, "b": np.zeros((2, 3), np.float32)}},

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Mcpu = Annotated[str, typer.Option("--mcpu", help="LLVM's name of the processor.")]
 Triple = Annotated[str, typer.Option("--triple", help="LLVM's target triple.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads to schedule for.")]
+Logic = Annotated[str, typer.Option("--logic", help="Networks of gates as code (fast) or as table (small).")]
 Pipeline = Annotated[
     int | None, typer.Option("--pipeline", metavar="N", min=1, help="Registers after every N levels of a circuit.")
 ]
@@ -49,27 +50,27 @@ def compile(
     mcpu: Mcpu = "",
     triple: Triple = "",
     threads: Threads = None,
+    logic: Logic = "code",
     pipeline: Pipeline = None,
     state: State = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Compile a model to an integer-only program."""
-    from edgegate.api import extra_needed
-    from edgegate.artifact import check
+    from edgegate import api, artifact
 
     path = output or os.path.splitext(os.path.basename(source))[0] + ".egate"
-    writable(path, keep=(source, calib, scheme), check=check)
+    writable(path, keep=(source, calib, scheme), check=artifact.check)
     options = arguments.options(
         target=target, mcpu=mcpu, triple=triple, threads=threads, model=model, shape=shape, batch=batch, calib=calib,
         calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16, format=format, keys=keys,
-        transform=transform, transform_bits=transform_bits, rounding=rounding, pipeline=pipeline, state=state or (),
+        transform=transform, transform_bits=transform_bits, rounding=rounding,
+        logic=logic, pipeline=pipeline, state=state or (),
     )  # fmt: skip
-    with extra_needed(), progress(f"compiling {source} for {target}"):
+    with api.extra_needed(), progress(f"compiling {source} for {target}"):
         from edgegate.compiler import compile_model
 
-        artifact = compile_model(source, options.example(), options)
-    _save(artifact, path, target, json)
+        _save(compile_model(source, options.example(), options), path, target, json)
 
 
 def _save(artifact: Artifact, path: str, target: str, json: bool) -> None:

@@ -17,6 +17,7 @@ def kernel(group: Group, cpu: Cpu) -> Kernel | None:
     from edgegate.targets.schedules._channelwise import channelwise
     from edgegate.targets.schedules._contraction import contraction
     from edgegate.targets.schedules._elementwise import elementwise
+    from edgegate.targets.schedules._logic_table import logic_table
     from edgegate.targets.schedules._total import total
 
     schedules: dict[str, Callable[[Group, Cpu], Kernel]] = {
@@ -25,6 +26,8 @@ def kernel(group: Group, cpu: Cpu) -> Kernel | None:
         "BlockMatMul": blocked,
     }  # fmt: skip
     try:
+        if group.nodes[0].op_type in ("Logic", "GroupSum"):
+            return logic_table(group, cpu) if cpu.logic == "table" else None
         return (schedules[group.anchors[0].op_type] if group.anchors else elementwise)(group, cpu)
     except Unsupported:
         return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Dot = Literal["vnni512", "vnni256", "avx2", "neon_dot", "neon", "generic"]
+Logic = Literal["code", "table"]
 Lookup = Literal["vbmi", "pshufb", "tbl", "scalar"]
 
 SERIAL = 1 << 17
@@ -40,11 +41,13 @@ class Cpu:
         lookup: How a table of 256 bytes is read: ``vbmi`` vpermi2b, ``pshufb`` and ``tbl`` chains over 16 or 64
             entries, ``scalar`` one byte at a time.
         threads: How many threads share the work of a kernel; None: any number.
+        logic: Whether networks of gates become code of their own, or data for one interpreter.
     """
 
     dot: Dot = "generic"
     lookup: Lookup = "scalar"
     threads: int | None = None
+    logic: Logic = "code"
 
     def __post_init__(self) -> None:
         if self.lookup not in _LOOKUPS[self.dot]:
@@ -65,12 +68,12 @@ class Cpu:
         return self.threads != 1 and work >= SERIAL * self.lanes
 
     @classmethod
-    def of(cls, target: Any, threads: int | None = None) -> Cpu:
+    def of(cls, target: Any, threads: int | None = None, logic: Logic = "code") -> Cpu:
         """The features of a ``tvm.target.Target`` of kind llvm, from its triple, mcpu and mattr."""
         from tvm.target import codegen
 
         dot, lookup = _flavours({str(name) for name in codegen.llvm_get_cpu_features(target)})
-        return cls(dot=dot, lookup=lookup, threads=threads)
+        return cls(dot=dot, lookup=lookup, threads=threads, logic=logic)
 
 
 def _flavours(features: set[str]) -> tuple[Dot, Lookup]:

@@ -63,6 +63,8 @@ def partition(model: ir.Model) -> list[Group]:
 
 def _grow(node: ir.Node, order: dict[int, int], taken: set[int]) -> Group:
     """The group that starts at ``node``; ``taken`` nodes belong to others."""
+    if (counter := _counter(node, taken)) is not None:
+        return Group(nodes=(node, counter), anchors=(), output=counter.outputs[0])
     anchors = [node] if _is_anchor(node) else []
     nodes = [node]
     while anchors or _is_elementwise(node):
@@ -83,6 +85,13 @@ def _grow(node: ir.Node, order: dict[int, int], taken: set[int]) -> Group:
             break
     anchors.sort(key=lambda n: order[id(n)])
     return Group(nodes=tuple(nodes), anchors=tuple(anchors), output=nodes[-1].outputs[0])
+
+
+def _counter(node: ir.Node, taken: set[int]) -> ir.Node | None:
+    """The GroupSum that alone reads a network of gates; their bits are then never written to memory."""
+    follower = only_user(node.outputs[0]) if (node.domain, node.op_type) == (DOMAIN, "Logic") else None
+    found = follower is not None and (follower.domain, follower.op_type) == (DOMAIN, "GroupSum")
+    return follower if found and id(follower) not in taken else None
 
 
 def _is_anchor(node: ir.Node) -> bool:

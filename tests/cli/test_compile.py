@@ -106,7 +106,8 @@ def test_every_argument_arrives(edgegate, folder, sample, asked):
         "--int16", "a*", "--int16", "b", "--model", "p:f", "--batch", "3", "--mcpu", "m", "--triple", "r-s",
         "--threads", "2", "--input-range", "-1,2.5", "-o", "y", "--shape", "1,4", "--shape", "2",
         "--format", "mxfp4", "--format", "a=int8", "--transform", "wush", "--transform-bits", "0",
-        "--rounding", "gptq", "--keys", "bfp12:bfp16", "--state", "a=b", "--state", "c=d",
+        "--rounding", "gptq", "--keys", "bfp12:bfp16", "--logic", "table", "--state", "a=b",
+        "--state", "c=d",
     )  # fmt: skip
     ((source, example, options),) = asked
     assert source == "net.onnx"
@@ -117,7 +118,7 @@ def test_every_argument_arrives(edgegate, folder, sample, asked):
         "target": "t", "calib_method": "minmax", "scheme": '{"a": 1}', "int16": ("a*", "b"), "model": "p:f",
         "batch": 3, "mcpu": "m", "triple": "r-s", "threads": 2, "input_range": (-1.0, 2.5),
         "shapes": ((1, 4), (2,)), "formats": ("mxfp4", "a=int8"), "transform": "wush", "transform_bits": 0,
-        "rounding": "gptq", "keys": "bfp12:bfp16", "form": "integer", "pipeline": None,
+        "rounding": "gptq", "keys": "bfp12:bfp16", "form": "integer", "logic": "table", "pipeline": None,
         "state": ("a=b", "c=d"),
     }  # fmt: skip
 
