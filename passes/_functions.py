@@ -9,11 +9,17 @@ import onnx
 import onnx_ir as ir
 
 from edgegate.graph import DOMAIN
+from edgegate.ops.logic import BODY as LOGIC_BODY
 
 UNARY, GATE = f"{DOMAIN}.unary", f"{DOMAIN}.gate"
 """Domains of scalar functions (one op per function) and of gates."""
 
 _GATE = "<family, activation, value_activation>(value, gate) => (y) { y = Mul (value, gate) }"
+_NETWORK = LOGIC_BODY[LOGIC_BODY.index("(x, fanins") :].replace("y = Reshape (", "bits_out = Reshape (").rstrip("} \n")
+_NETWORK += """
+        y = Cast <to = 1> (bits_out)
+    }"""
+"""A Logic whose bits are the floats 0.0 and 1.0."""
 _BODIES = {
     (DOMAIN, "Linear"): "(x, weight, bias) => (y) { product = MatMul (x, weight) y = Add (product, bias) }",
     (DOMAIN, "Affine"): "<axis>(x, scale, bias) => (y) { product = Mul (x, scale) y = Add (product, bias) }",
@@ -86,6 +92,7 @@ _BODIES = {
         above = Greater (each, thresholds)
         y = Cast <to = 1> (above)
     }""",
+    (DOMAIN, "Network"): _NETWORK,
     (GATE, "Paired"): _GATE,
     (GATE, "Reduce"): _GATE,
     (GATE, "Product"): _GATE,

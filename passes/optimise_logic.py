@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import DOMAIN, array, constant, matches, only_user, shape
-from edgegate.logic import GroupSum, Netlist
+from edgegate.logic import Netlist
 from edgegate.logic.netlist import Array
+from edgegate.logic.store import Imported
 from edgegate.ops.group_sum import sums_of
 from edgegate.ops.logic import layered, netlist_of
 from edgegate.passes.logic import Optimised, optimise
 
 IMPORTED = "edgegate.logic"
-"""Key of ``model.meta``: name of a Logic node -> the :class:`Imported` that it was made from."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Imported:
-    """What a Logic node was before it was optimised, to prove it by.
-
-    Attributes:
-        netlist: As the user's modules say it.
-        sums: What counted its outputs; None if something else reads them.
-        claims: int32: for every output of ``netlist`` the literal of the node's netlist that equals it.
-    """
-
-    netlist: Netlist
-    sums: GroupSum | None
-    claims: Array
+"""Key of ``model.meta``: name of a Logic node -> the :class:`~edgegate.logic.store.Imported` that it was made from."""
 
 
 def optimise_logic(model: ir.Model) -> None:

@@ -1,7 +1,7 @@
 """Values of a float model that are bits, or exact counts of bits: nothing is to be chosen for them.
 
-A Lut reads and makes bits, a Threshold makes them; they are stored as bytes of 0 and 1. What a GroupSum counts stays
-an exact int32 on its way to an output or to an ArgMax.
+A Lut or a Network reads and makes bits, a Threshold makes them; they are stored as bytes of 0 and 1. What a GroupSum
+counts stays an exact int32 on its way to an output or to an ArgMax.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from edgegate.quant.storage import Storage
 
 BITS = Storage(dtype="uint8", scale=1.0, zero_point=0)
 """How bits are stored."""
-MAKERS = ("Lut", "Threshold")
+READERS = ("Lut", "Network")
+"""Ops that read bits."""
+MAKERS = (*READERS, "Threshold")
 """Ops whose results are bits."""
 MOVES = ("Reshape", "Transpose", "Concat", "Gather", "Slice", "Split", "Pad", "Squeeze", "Unsqueeze", "Flatten",
          "Identity", "Expand")  # fmt: skip
@@ -28,20 +30,20 @@ def is_bit_maker(node: ir.Node) -> bool:
 
 
 def bit_inputs(model: ir.Model) -> Iterator[ir.Value]:
-    """The float inputs of a model that must be bits, since a Lut reads them as such."""
+    """The float inputs of a model that must be bits, since gates read them as such."""
     for value in model.graph.inputs:
-        if value.dtype == ir.DataType.FLOAT and _reaches_lut(value):
+        if value.dtype == ir.DataType.FLOAT and _reaches_gates(value):
             yield value
 
 
-def _reaches_lut(value: ir.Value) -> bool:
-    """Whether moves alone lie between ``value`` and a Lut."""
+def _reaches_gates(value: ir.Value) -> bool:
+    """Whether moves alone lie between ``value`` and gates."""
     waiting, met = [value], set[ir.Value]()
     while waiting:
         value = waiting.pop()
         met.add(value)
         for node, _ in value.uses():
-            if (node.domain, node.op_type) == (DOMAIN, "Lut"):
+            if node.domain == DOMAIN and node.op_type in READERS:
                 return True
             if node.domain == "" and node.op_type in MOVES:
                 waiting += [v for v in node.outputs if v not in met]

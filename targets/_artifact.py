@@ -11,8 +11,11 @@ import onnx_ir as ir
 from edgegate import interpreter, manifest, vectors
 from edgegate.artifact import Artifact
 from edgegate.graph import Array, array, shape
+from edgegate.logic import store
 from edgegate.manifest import IOSpec
 from edgegate.options import CompileOptions
+from edgegate.passes.optimise_logic import IMPORTED
+from edgegate.proof import LOGIC
 from edgegate.report import gates
 from edgegate.stages import Proof
 from edgegate.storage import Edge, Scores, Storage, Thresholds
@@ -39,6 +42,8 @@ def artifact_of(
         vectors.VECTORS: vectors.pack(self_test(model, options.calib)),
         **program,
     }
+    if imported := model.meta.get(IMPORTED):
+        contents[LOGIC] = store.pack(imported)
     edges = (
         zip(model.graph.inputs, inputs_of(model), strict=True),
         zip(model.graph.outputs, outputs_of(model), strict=True),

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from edgegate.errors import CompileError
+from edgegate.errors import CompileError, FileError, UnsafeError
 from edgegate.frontend import _archive, _files
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def load(
 
     Args:
         source: A torch module, an exported program, or the path of a file: a torch.export archive,
-            a state_dict (torch.save or safetensors; needs ``model``) or ONNX. The kind is found in the
-            file's content, its ending does not matter.
+            a state_dict (torch.save or safetensors; needs ``model``), ONNX, or a circuit in AIGER or BLIF.
+            The kind is found in the file's content, its ending does not matter.
         example: A tuple of tensors or arrays, the inputs. Needed for a module and for a state_dict;
             otherwise it decides the symbolic dimensions.
         model: ``package.module:factory`` that makes the module of a state_dict.
@@ -66,6 +66,8 @@ def load(
         made = _onnx.load(data, path)
         del data  # of the size of the model, which keeps nothing of it
         return _finish(made, name, batch, _shapes(example), indices)
+    if kind in (_files.Kind.AIGER, _files.Kind.BLIF):
+        return _finish(_from_circuit(data, kind, name, batch), name, batch, None, indices)
     return _from_torch(_torch_source(data, kind, name, model, example), example, batch, indices)
 
 
@@ -96,6 +98,17 @@ def save(module: torch.nn.Module, example: Any, path: str | os.PathLike[str], *,
     from edgegate.frontend import logic
 
     _torch.write(_torch.program(logic.plain(module), _torch.tensors(example), dynamic_batch), path)
+
+
+def _from_circuit(data: bytes, kind: _files.Kind, name: str, batch: int) -> ir.Model:
+    """The model of a circuit in an AIGER or BLIF file."""
+    from edgegate.frontend import _circuit
+    from edgegate.logic import aiger, blif
+
+    try:
+        return _circuit.to_model((aiger if kind is _files.Kind.AIGER else blif).read(data), batch)
+    except (FileError, UnsafeError) as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 def _torch_source(data: bytes, kind: _files.Kind, name: str, model: str | None, example: Any) -> Any:

@@ -37,6 +37,8 @@ class Kind(Enum):
     ZIP = "zip archive"
     SAFETENSORS = "safetensors"
     ONNX = "ONNX"
+    AIGER = "AIGER"
+    BLIF = "BLIF"
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
@@ -89,7 +91,24 @@ def kind(data: bytes, name: str) -> Kind:
     # a message) comes first in what every writer produces.
     if data[:1] in (b"\x08", b"\x3a", b"\x42"):
         return Kind.ONNX
-    raise FileError(f"{show(name)}: neither a torch.export archive, a state_dict, a safetensors nor an ONNX file")
+    return _circuit(data, name)
+
+
+def _circuit(data: bytes, name: str) -> Kind:
+    """AIGER or BLIF, which are text at their beginning."""
+    if data[:4] in (b"aag ", b"aig "):
+        return Kind.AIGER
+    if _is_blif(data):
+        return Kind.BLIF
+    known = "a torch.export archive, a state_dict, a safetensors, an ONNX, an AIGER nor a BLIF file"
+    raise FileError(f"{show(name)}: neither {known}")
+
+
+def _is_blif(data: bytes) -> bool:
+    """Whether the first line that is no comment begins with ``.model``."""
+    lines = (line.strip() for line in data[:65536].split(b"\n"))
+    first = next((line for line in lines if line and not line.startswith(b"#")), b"")
+    return first.split()[:1] == [b".model"]
 
 
 def show(name: str | os.PathLike[str]) -> str:

@@ -29,6 +29,7 @@ RULES: dict[tuple[str, str], Rule] = {
     (DOMAIN, "FakeQuantize"): elements.fake_quantize,
     (DOMAIN, "Transform"): transforms.transform,
     (DOMAIN, "Lut"): logic.lut,
+    (DOMAIN, "Network"): logic.network,
     (DOMAIN, "Threshold"): logic.threshold,
     (DOMAIN, "GroupSum"): logic.group_sum,
     ("", "ArgMax"): logic.arg_max,

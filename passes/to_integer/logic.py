@@ -30,17 +30,41 @@ class Counts(Wide):
 def lut(lowering: Lowering, node: ir.Node) -> None:
     """Lut, one layer of gates: a network of one level."""
     source, output = node.inputs[0], node.outputs[0]
-    indices, tables = array(node.inputs[1]), array(node.inputs[2])
-    assert source is not None and source.shape is not None, "a data input is never optional"
-    if indices is None or tables is None:
+    assert source is not None, "a data input is never optional"
+    indices, tables = _constants(node)
+    emit_netlist(lowering, _bits(lowering, source), layer(shape(source)[-1], indices, tables), output)
+
+
+def network(lowering: Lowering, node: ir.Node) -> None:
+    """Network, gates of many levels: a Logic as it is."""
+    source, output = node.inputs[0], node.outputs[0]
+    assert source is not None, "a data input is never optional"
+    fanins, tables, _, outputs = _constants(node)
+    try:
+        netlist = Netlist(
+            inputs=shape(source)[-1], fanins=fanins, tables=tables.astype(np.uint64), outputs=outputs
+        )  # fmt: skip
+    except ValueError as e:
+        raise NotLowerable(f"its constants are no network: {e}", "export it again") from e
+    emit_netlist(lowering, _bits(lowering, source), netlist, output)
+
+
+def _constants(node: ir.Node) -> list[Array]:
+    """The inputs behind the first."""
+    found = [data for v in node.inputs[1:] if (data := array(v)) is not None]
+    if len(found) < len(node.inputs) - 1:
         raise NotLowerable("its wiring or its gates are computed at run time", "make them constants of the model")
+    return found
+
+
+def _bits(lowering: Lowering, source: ir.Value) -> ir.Value:
     x = lowering.stored(source, range(len(shape(source))))
     if x.storage != BITS:
         raise NotLowerable(
             f"its input {source.name} is a number stored as {x.storage.dtype}, not a bit",
             "compare it with thresholds first: edgegate.nn.Threshold or Thermometer, or (x > t).float()",
         )
-    emit_netlist(lowering, x.value, layer(shape(source)[-1], indices, tables), output)
+    return x.value
 
 
 def layer(inputs: int, indices: Array, tables: Array) -> Netlist:
