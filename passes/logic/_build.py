@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgegate.logic import Netlist
-from edgegate.passes.logic._tables import CONSTANT, normal, ones
+from edgegate.passes.logic._tables import CONSTANT, flip, normal, ones
 
 
 class Builder:
@@ -23,6 +23,7 @@ class Builder:
         self.inputs = inputs
         self.rows: list[tuple[int, ...]] = []
         self.tables: list[int] = []
+        self._levels: list[int] = []
         self._known: dict[tuple[tuple[int, ...], int], int] = {}
 
     def gate(self, literals: Sequence[int], table: int) -> int:
@@ -44,14 +45,29 @@ class Builder:
             self.tables.append(table)
         return known
 
+    def level(self, literal: int) -> int:
+        """The level of a node: 0 for constants and inputs."""
+        first, levels = self.inputs + 1, self._levels
+        while len(levels) < len(self.rows):
+            row = self.rows[len(levels)]
+            levels.append(1 + max([levels[f - first] for f in row if f >= first], default=0))
+        return levels[(literal >> 1) - first] if literal >> 1 >= first else 0
+
     def upright(self, outputs: Sequence[int]) -> list[int]:
-        """Invert the gates that are only read as inverted outputs; returns the outputs, none of these inverted."""
+        """Invert the gates that are only inverted outputs, and what reads them; no more gates can be made then.
+
+        Returns:
+            The outputs, inverted only if they are inputs, or there upright too.
+        """
         first = self.inputs + 1
-        read = {f for row in self.rows for f in row} | {o >> 1 for o in outputs if not o & 1}
-        turned = sorted({o >> 1 for o in outputs if o >> 1 >= first} - read)
-        for node in turned:
-            self.tables[node - first] ^= ones(len(self.rows[node - first]))
-        return [o ^ 1 if o >> 1 >= first and o >> 1 not in read else o for o in outputs]
+        turned = {o >> 1 for o in outputs if o & 1 and o >> 1 >= first} - {o >> 1 for o in outputs if not o & 1}
+        for i, row in enumerate(self.rows):
+            if not turned.isdisjoint(row):
+                for j in [j for j, f in enumerate(row) if f in turned]:
+                    self.tables[i] = flip(self.tables[i], j, len(row))
+            if first + i in turned:
+                self.tables[i] ^= ones(len(row))
+        return [o ^ 1 if o >> 1 in turned else o for o in outputs]
 
     def netlist(self, k: int, outputs: Sequence[int]) -> Netlist:
         """All gates so far as a netlist with ``k`` columns."""

@@ -54,6 +54,12 @@ def cofactor(table: int, j: int, value: int, k: int) -> int:
     return half | half << step
 
 
+def flip(table: int, j: int, k: int) -> int:
+    """``table``, of ``k`` inputs, with input ``j`` inverted."""
+    step = 1 << j
+    return (table & VARIABLES[j]) >> step | (table << step & VARIABLES[j] & ones(k))
+
+
 def without(table: int, j: int, k: int) -> int:
     """``table``, which does not depend on input ``j``, as one of the ``k - 1`` other inputs."""
     half, mask, narrower = 1 << j, ones(j), 0

@@ -22,8 +22,8 @@ def total(planes: Planes, rows):
     return y
 
 
-def check(net: Netlist, counted: GroupSum) -> Planes:
-    planes = carry_save(net, counted)
+def check(net: Netlist, counted: GroupSum, shallow: bool = False) -> Planes:
+    planes = carry_save(net, counted, shallow=shallow)
     rows = every_input(net.inputs)
     assert (total(planes, rows) == counts(counted, evaluate(net, rows))).all()
     assert len(set(zip(planes.group.tolist(), planes.shift.tolist(), strict=True))) == len(planes.group)
@@ -32,20 +32,20 @@ def check(net: Netlist, counted: GroupSum) -> Planes:
 
 
 @settings(max_examples=100, deadline=None)
-@given(netlists(), st.sampled_from([0, 2, 3, 4, 5, 6]), st.integers(1, 4), st.integers(0, 1 << 30))
-def test_planes_add_up(net, k, groups, seed):
+@given(netlists(), st.sampled_from([0, 2, 3, 4, 5, 6]), st.integers(1, 4), st.booleans(), st.integers(0, 1 << 30))
+def test_planes_add_up(net, k, groups, shallow, seed):
     counted = sums(seed, len(net.outputs), groups)
     planes = check(net, counted)
     if k:
         rows = every_input(net.inputs)
-        assert (total(planes, rows) == total(best(net, counted, k), rows)).all()
+        assert (total(planes, rows) == total(best(net, counted, k, shallow), rows)).all()
 
 
-def best(net: Netlist, counted: GroupSum, k: int = 3) -> Planes:
+def best(net: Netlist, counted: GroupSum, k: int = 3, shallow: bool = False) -> Planes:
     """The planes of the netlist made small first."""
     small = optimise(net, counted, k=k)
     assert small.sums is not None
-    return check(small.netlist, small.sums)
+    return check(small.netlist, small.sums, shallow)
 
 
 def wires(bits: int, k: int) -> Netlist:
@@ -57,14 +57,11 @@ def wires(bits: int, k: int) -> Netlist:
 @pytest.mark.parametrize(("k", "each"), [(2, 5), (3, 2), (4, 2), (5, 1.5), (6, 1)])
 def test_gates_for_each_bit(k, each):
     """Every counter takes as many bits away as its kind can; half adders come on top, once for each power of two."""
-    planes = carry_save(wires(1023, k), GroupSum.contiguous(1023, 1))
-    assert planes.shift.tolist() == list(range(10))
-    assert planes.netlist.gates <= each * 1013 + 40
-    if k == 3:
-        assert planes.netlist.gates == 2 * 1013  # 1023 = 2**10 - 1 bits need no half adder
-    rows = np.random.default_rng(0).integers(0, 2, (50, 1023)).astype(np.uint8)
-    rows[0], rows[1] = 0, 1
-    assert (total(planes, rows)[:, 0] == rows.sum(1)).all()
+    for shallow in (False, True):
+        gates = check_wires(k, shallow).netlist.gates
+        assert gates <= each * 1013 + 40
+        if k == 3:
+            assert gates == 2 * 1013  # 1023 = 2**10 - 1 bits need no half adder
 
 
 @pytest.mark.parametrize("bits", range(1, 13))
@@ -76,12 +73,46 @@ def test_every_number_of_bits(bits, k):
 
 def test_adders_stand_right_behind_their_bits():
     """Three gates, an adder; then one for every two gates, and one for every three carries."""
-    pairs = np.array([[1 + i, 2 + i, 0] for i in range(9)], np.int32)
-    tables = np.full(9, 0b10001000, np.uint64)
-    net = Netlist(inputs=10, fanins=pairs, tables=tables, outputs=np.arange(22, 40, 2, dtype=np.int32))
-    rows = check(net, GroupSum.contiguous(9, 1)).netlist.fanins
-    kinds = "".join("A" if row[2] else "g" for row in rows.tolist())
+    rows = np.array([[1, 2 + i, 3 + i] for i in range(9)], np.int32)
+    outputs = np.arange(24, 42, 2, dtype=np.int32)
+    net = Netlist(inputs=11, fanins=rows, tables=np.full(9, 0b10111000, np.uint64), outputs=outputs)
+    made = check(net, GroupSum.contiguous(9, 1)).netlist.fanins
+    kinds = "".join("A" if row[2] > 11 else "g" for row in made.tolist())
     assert kinds.startswith("gggAAggAAggAAAAggAA")
+
+
+@pytest.mark.parametrize(("k", "width", "gates"), [(3, 2, 3), (3, 3, 4), (4, 3, 3), (4, 4, 4), (4, 2, 3)])
+def test_light_gates_are_never_made(k, width, gates):
+    """Two gates with an input to spare cost three gates with their adder, other ones four."""
+    rng = np.random.default_rng(k)
+    rows = np.zeros((201, k), np.int32)
+    rows[:, :width] = [np.sort(rng.choice(np.arange(1, 31), width, replace=False)) for _ in rows]
+    table = {2: 0b1000, 3: 0b11101000, 4: 0b1110100110010111}[width] * (0x1111 if k > width == 2 else 0x101)
+    tables = np.full(201, table & ((1 << (1 << k)) - 1), np.uint64)
+    outputs = np.arange(62, 62 + 402, 2, dtype=np.int32)
+    net = Netlist(inputs=30, fanins=rows, tables=tables, outputs=outputs)
+    net = optimise(net, k=k).netlist
+    counted = GroupSum.contiguous(201, 1)
+    planes = carry_save(net, counted)
+    bits = rng.integers(0, 2, (200, 30)).astype(np.uint8)
+    assert (total(planes, bits) == counts(counted, evaluate(net, bits))).all()
+    carries = 2 * 100  # of the 100 carries of the first column, and theirs
+    assert planes.netlist.gates <= gates * 100 + carries + 20
+
+
+def test_shallow_sums_are_shallow():
+    for k in (2, 3, 6):
+        deep = check_wires(k, False).netlist.depth
+        assert check_wires(k, True).netlist.depth < 45 < deep
+
+
+def check_wires(k: int, shallow: bool) -> Planes:
+    planes = carry_save(wires(1023, k), GroupSum.contiguous(1023, 1), shallow=shallow)
+    rows = np.random.default_rng(0).integers(0, 2, (50, 1023)).astype(np.uint8)
+    rows[0], rows[1] = 0, 1
+    assert (total(planes, rows)[:, 0] == rows.sum(1)).all()
+    assert planes.shift.tolist() == list(range(10))
+    return planes
 
 
 @settings(max_examples=60, deadline=None)
