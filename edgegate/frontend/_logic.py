@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 from onnxscript import values
@@ -12,6 +13,7 @@ from onnxscript.onnx_opset import opset21 as op
 
 from edgegate.errors import CompileError, Problem
 from edgegate.graph import DOMAIN, Array, where
+from edgegate.logic.netlist import WIDEST
 from edgegate.passes import _functions
 
 NODES = ("Lut", "GroupSum", "Threshold")
@@ -100,7 +102,7 @@ def _fault(node: ir.Node) -> str | None:
     arrays = [v.const_value.numpy() for v in parameters if v.const_value is not None]
     if len(arrays) < len(parameters):
         return f"{node.op_type} whose parameters are computed from the model's inputs"
-    features = int(x.shape[-1]) if x.shape is not None else 0
+    features = x.shape.numpy()[-1] if x.shape else 0
     if node.op_type == "Lut":
         return _fault_of_lut(features, *arrays)
     fits = len(arrays[0]) in (1, features)
@@ -111,8 +113,14 @@ def _fault_of_lut(bits: int, indices: Array, tables: Array) -> str | None:
     if indices.size and not 0 <= indices.min() <= indices.max() < bits:
         bad = int(indices.max() if indices.max() >= bits else indices.min())
         return f"a look-up table that reads bit {bad}, where there are {bits}"
-    if indices.ndim != 2 or tables.shape != (len(indices), 1 << indices.shape[1]):
+    if (
+        indices.ndim != 2
+        or not 1 <= indices.shape[1] <= WIDEST
+        or tables.shape != (len(indices), 1 << indices.shape[1])
+    ):
         return f"tables of shape {list(tables.shape)} for indices of shape {list(indices.shape)}"
+    if not np.isin(tables, (0, 1)).all():
+        return "a look-up table with entries other than 0 and 1"
     return None
 
 
