@@ -96,6 +96,15 @@ def test_all_layers_are_named_at_once():
     assert [p.where for p in caught.value.problems] == ["0 (difflogic LogicLayer)", "2 (difflogic GroupSum)"]
 
 
+def test_a_layer_in_two_places_is_named_once():
+    net = nn.Sequential(gates(6, 8))
+    net.spare = [gates(8, 8, indices=None), net[0]]
+    net.again = {"once more": net.spare[0]}
+    with pytest.raises(CompileError) as caught:
+        logic.plain(net)
+    assert [p.where for p in caught.value.problems] == ["spare (difflogic LogicLayer)"]
+
+
 def test_a_forward_of_the_users_own():
     base = type(gates(6, 8))
     net = gates(6, 8)
