@@ -121,6 +121,8 @@ def by_sat(graph: Graph, a: int, b: int, *, deadline: float | None, most: int | 
         most: Conflicts to give up at, or None.
     """
     for depth in (FAR, len(graph.left)):
+        if deadline is not None and time.monotonic() >= deadline:
+            return UNKNOWN
         far = window(graph, (a >> 1, b >> 1), depth)
         answer = _solve(graph, far, a, b, deadline, most)
         if answer.equal or answer.cut is not None or len(far.ands) < depth:
@@ -141,10 +143,10 @@ def _solve(graph: Graph, far: Window, a: int, b: int, deadline: float | None, mo
     with solver()(name=SOLVER, bootstrap_with=clauses) as sat:
         found, spent = None, 0
         while found is None and (most is None or spent < most):
-            if deadline is not None and time.monotonic() >= deadline:
-                return UNKNOWN
             sat.conf_budget(CONFLICTS)
             found, spent = sat.solve_limited(), spent + CONFLICTS
+            if found is None and deadline is not None and time.monotonic() >= deadline:
+                return UNKNOWN
         if found is False:
             return Answer(equal=True)
         if found is None or max(far.leaves, default=0) > graph.inputs:

@@ -20,8 +20,8 @@ NEIGHBOURS = 64
 """Patterns made of each that told two nodes apart."""
 CANDIDATES = 4
 """Nodes that one is compared with before the patterns are used anew."""
-ROUNDS = 64
-"""Most times that patterns are used anew."""
+ROUNDS = 64, 1 << 22
+"""Most times that patterns are used anew: so many, and more in small graphs, by this many nodes."""
 
 
 class Miter:
@@ -102,7 +102,7 @@ class Sweep:
         self.keys = [hash(value ^ every if value & 1 else value) for value in values]
         self.classes: dict[int, list[int]] = {}
         self.told: list[Cut] = []
-        self.rounds = 0
+        self.rounds = ROUNDS[0] + ROUNDS[1] // len(values)
         self._classify(range(first))
 
     def _classify(self, nodes: Iterable[int]) -> None:
@@ -149,7 +149,7 @@ class Sweep:
     def _candidate(self, node: int) -> int | None:
         """The literal that a node equals; -1 if none is found; None if other patterns have to tell first."""
         for tried, other in enumerate(self.classes.get(self.keys[node], ())):
-            if tried == CANDIDATES and self.told and self.rounds < ROUNDS:
+            if tried == CANDIDATES and self.told and self.rounds:
                 return None
             if tried == CANDIDATES:
                 break
@@ -170,14 +170,11 @@ class Sweep:
 
     def _refine(self, node: int) -> None:
         """Tell all nodes apart by the patterns found, and by such as differ from them in few inputs."""
-        self.rounds += 1
-        draw, width = self.miter.random, NEIGHBOURS * len(self.told)
-        patterns = [draw.getrandbits(width) for _ in range(self.graph.inputs)]
+        self.rounds -= 1
+        width = NEIGHBOURS * len(self.told)
+        patterns = [self.miter.random.getrandbits(width) for _ in range(self.graph.inputs)]
         for i, cut in enumerate(self.told):
-            mask = ((1 << NEIGHBOURS) - 1) << (NEIGHBOURS * i)
-            for leaf, value in cut.items():
-                few = draw.getrandbits(width) & draw.getrandbits(width) & draw.getrandbits(width) & mask & (mask << 1)
-                patterns[leaf - 1] = patterns[leaf - 1] & ~mask | (few ^ mask if value else few)
+            self._surround(cut, patterns, NEIGHBOURS * i)
         self.told = []
         every = (1 << width) - 1
         values = self.miter.simulate(patterns, every)
@@ -185,3 +182,13 @@ class Sweep:
         self.keys = [hash(pair) for pair in zip(self.keys, flipped, strict=True)]
         self.classes = {}
         self._classify(n for n in range(node) if self.merged[n] == 2 * n)
+
+    def _surround(self, cut: Cut, patterns: list[int], at: int) -> None:
+        """Write a pattern and its neighbours from bit ``at``: first by one input each, then by one in eight."""
+        pick, half = self.miter.random, NEIGHBOURS // 2
+        for leaf, value in cut.items():
+            few = pick.getrandbits(half) & pick.getrandbits(half) & pick.getrandbits(half)
+            bits = few << half ^ (((1 << NEIGHBOURS) - 1) if value else 0)
+            patterns[leaf - 1] = patterns[leaf - 1] & ~(((1 << NEIGHBOURS) - 1) << at) | bits << at
+        for j, leaf in enumerate(pick.choices([*cut], k=half - 1), 1):
+            patterns[leaf - 1] ^= 1 << (at + j)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgegate.errors import MismatchError
-from edgegate.logic._cones import SOLVER, Cut, solver
+from edgegate.logic._cones import SOLVER, Cut, solver, window
 from edgegate.logic._sweep import PATTERNS, Miter, Sweep
 from edgegate.logic.aig import to_aig
 from edgegate.logic.evaluate import evaluate
@@ -96,7 +96,8 @@ def _simulated(miter: Miter, wanted: list[int], found: list[int], imported: Netl
     for a, b in {*zip(wanted, found, strict=True)}:
         if differ := values[a >> 1] ^ values[b >> 1] ^ (every if (a ^ b) & 1 else 0):
             at = (differ & -differ).bit_length() - 1
-            raise _different(imported, claimed, {i: bool(p >> at & 1) for i, p in enumerate(patterns, 1)})
+            below = window(miter.graph, (a >> 1, b >> 1), len(values)).leaves  # other inputs do not matter
+            raise _different(imported, claimed, {node: bool(patterns[node - 1] >> at & 1) for node in below})
     return values
 
 

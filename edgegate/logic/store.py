@@ -48,7 +48,7 @@ class Imported:
 
 def pack(nodes: Mapping[str, Imported]) -> bytes:
     """The bytes of the file: same nodes, same bytes."""
-    arrays = {}
+    arrays: dict[str, Array] = {}
     for name, node in nodes.items():
         netlist, sums = node.netlist, node.sums
         values = (np.int64(netlist.inputs), netlist.fanins, netlist.tables, netlist.outputs, node.claims)
