@@ -7,6 +7,7 @@ from edgegate.passes.logic.carry_save import Planes, carry_save
 from edgegate.passes.logic.decompose import decompose
 from edgegate.passes.logic.drop_dead import drop_dead
 from edgegate.passes.logic.eliminate import eliminate
+from edgegate.passes.logic.light import light
 from edgegate.passes.logic.live import far_reads, live_set
 from edgegate.passes.logic.optimise import Optimised, optimise
 from edgegate.passes.logic.schedule import schedule
@@ -22,6 +23,7 @@ __all__ = [
     "drop_dead",
     "eliminate",
     "far_reads",
+    "light",
     "live_set",
     "optimise",
     "schedule",

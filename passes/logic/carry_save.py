@@ -14,6 +14,7 @@ from edgegate.logic.netlist import Array
 from edgegate.passes.logic._build import Builder
 from edgegate.passes.logic._tables import ones
 from edgegate.passes.logic.drop_dead import drop_dead
+from edgegate.passes.logic.light import light, signed_digits
 from edgegate.passes.logic.share_outputs import share_outputs
 
 COUNTERS = {2: 3, 3: 3, 4: 3, 5: 5, 6: 6}
@@ -74,40 +75,21 @@ def carry_save(netlist: Netlist, sums: GroupSum, *, shallow: bool = False) -> Pl
     netlist = drop_dead(netlist)
     columns = _Columns(Builder(netlist.inputs), sums, netlist.k, shallow)
     terms = _terms(netlist, sums)
-    light = set() if shallow else _light(netlist, terms)
+    spare = netlist.k in (3, 4) and not shallow
+    light_ones = light(netlist, sums) if spare else set()
     literals = [0]
     for node in range(1, netlist.first):
         literals.append(2 * node)
         columns.take(2 * node, terms[node])
     for row, table in zip(netlist.fanins.tolist(), netlist.tables.tolist(), strict=True):
         node, fanins = len(literals), [literals[f] for f in row]
-        if node in light:
+        if node in light_ones and not row[-1]:
             literals.append(0)  # nothing reads it
             columns.take_light(fanins, table, *terms[node][0])
         else:
             literals.append(columns.made.gate(fanins, table))
             columns.take(literals[-1], terms[node])
     return columns.planes()
-
-
-def _light(netlist: Netlist, terms: dict[int, list[tuple[int, int]]]) -> set[int]:
-    """The gates with an input to spare that one sum counts, as one power of two, and that nothing else reads."""
-    if netlist.k not in (3, 4):
-        return set()
-    read = np.zeros(netlist.first + netlist.gates, bool)
-    read[netlist.fanins] = True
-    spare = np.flatnonzero((netlist.fanins[:, -1] == 0) & ~read[netlist.first :]) + netlist.first
-    return {node for node in spare.tolist() if sum(len(signed_digits(w)) for _, w in terms[node]) == 1}
-
-
-def signed_digits(weight: int) -> list[tuple[int, int]]:
-    """``weight`` as the fewest (sign, power of two): binary if that is no longer than the non-adjacent form."""
-    size, sign = abs(weight), 1 if weight > 0 else -1
-    binary = [(sign, j) for j in range(size.bit_length()) if size >> j & 1]
-    thrice = 3 * size
-    digits = [j for j in range(size.bit_length() + 1) if (thrice ^ size) >> j & 2]
-    signed = [(sign if thrice >> j & 2 else -sign, j) for j in digits]
-    return signed if len(signed) < len(binary) else binary
 
 
 def _terms(netlist: Netlist, sums: GroupSum) -> dict[int, list[tuple[int, int]]]:
@@ -172,7 +154,7 @@ class _Columns:
 
     def _xor(self, bit: int, fanins: list[int], table: int) -> int:
         """``bit ^ table(fanins)``, in one gate."""
-        n = len(fanins) - 1  # the last one is the constant: see _light
+        n = len(fanins) - 1  # the last one is the constant
         fanins, table = fanins[:n], table & ones(n)
         return self.made.gate([*fanins, bit], table | (table ^ ones(n)) << (1 << n))
 

@@ -8,9 +8,13 @@ from edgegate.logic import GroupSum, Netlist
 from edgegate.logic.netlist import Array
 from edgegate.passes.logic.decompose import decompose
 from edgegate.passes.logic.drop_dead import drop_dead
-from edgegate.passes.logic.eliminate import eliminate
+from edgegate.passes.logic.eliminate import ROUNDS, eliminate
+from edgegate.passes.logic.light import light
 from edgegate.passes.logic.share_gates import share_gates
 from edgegate.passes.logic.share_outputs import share_outputs
+
+ROUNDS_A_SECOND = 150_000
+"""Rounds of search that a core does in a second, about."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,7 +32,7 @@ class Optimised:
     claims: Array = field(repr=False)
 
 
-def optimise(netlist: Netlist, sums: GroupSum | None = None, *, k: int = 3) -> Optimised:
+def optimise(netlist: Netlist, sums: GroupSum | None = None, *, k: int = 3, spend: float | None = None) -> Optimised:
     """Make a netlist small.
 
     Args:
@@ -37,6 +41,8 @@ def optimise(netlist: Netlist, sums: GroupSum | None = None, *, k: int = 3) -> O
             constants, no node twice, none inverted. Without sums outputs stay one for one.
         k: Most inputs of a gate: 3 for processors with an instruction for any function of three bits, 2 for the
             others, 4 or 6 for FPGAs.
+        spend: Seconds to search for a better cover, about: work is counted, not timed, so the result is always the
+            same. None is what pays, about 30 us for each gate.
 
     Returns:
         The result, every claim in which is kept: also outputs that no sum counts are computed.
@@ -51,10 +57,20 @@ def optimise(netlist: Netlist, sums: GroupSum | None = None, *, k: int = 3) -> O
     small = share_gates(netlist)
     small = decompose(small, k)
     small = drop_dead(small)
-    small = eliminate(small, k)
+    small = eliminate(small, k, _light(small, sums, k), _rounds(small, spend))
     small = share_gates(small)
     small = drop_dead(small)
     claims = small.outputs
     if sums is not None:
         small, sums = share_outputs(small, sums)
     return Optimised(netlist=small, sums=sums, claims=claims)
+
+
+def _light(netlist: Netlist, sums: GroupSum | None, k: int) -> set[int]:
+    """Outputs that are worth half a gate while they have an input to spare: those that ``carry_save`` never makes."""
+    return set() if sums is None or k not in (3, 4) else light(*share_outputs(netlist, sums))
+
+
+def _rounds(netlist: Netlist, spend: float | None) -> int:
+    """Rounds of search for each gate."""
+    return ROUNDS if spend is None else int(spend * ROUNDS_A_SECOND) // max(netlist.gates, 1)

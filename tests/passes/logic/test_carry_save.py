@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edgegate.logic import GroupSum, Netlist, counts, evaluate
 from edgegate.passes.logic import Planes, carry_save, optimise
-from edgegate.passes.logic.carry_save import signed_digits
+from edgegate.passes.logic.light import signed_digits
 from tests.passes.logic.trained_nets import every_input, netlist, netlists, sums
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from edgegate.logic import GroupSum, Netlist
+from edgegate.passes.logic import drop_dead, share_gates
 
 TABLES = (0b0000, 0b1111, 0b1010, 0b1100, 0b0101, 0b0011, 0b0110, 0b1001)
 """Tables of two inputs: constants, wires, inverters, and the exclusive or with its inverse."""
@@ -32,6 +33,19 @@ def netlist(seed: int, *, inputs=6, gates=40, k=2, outputs=12) -> Netlist:
     tables &= np.uint64((1 << (1 << k)) - 1)
     literals = (2 * (inputs + gates) + rng.integers(0, 2, outputs) - rng.integers(0, 2 * gates + 1, outputs)).clip(0)
     return Netlist(inputs=inputs, fanins=fanins.astype(np.int32), tables=tables, outputs=literals.astype(np.int32))
+
+
+def layers(inputs: int, width: int, depth: int) -> Netlist:
+    """Layers of gates with random wiring, none of them alike, dead, constant or a wire; the last one is the outputs."""
+    rng = np.random.default_rng(0)
+    low, size, rows = 1, inputs, []
+    for i in range(depth):
+        rows.append(np.stack([np.sort(low + rng.choice(size, 2, replace=False)) for _ in range(width)]))
+        low, size = inputs + 1 + width * i, width
+    fanins = np.concatenate(rows).astype(np.int32)
+    tables = rng.choice(np.array([0b1000, 0b0110, 0b1110, 0b0010], np.uint64), width * depth)
+    outputs = np.arange(2 * low, 2 * (low + width), 2, dtype=np.int32)
+    return drop_dead(share_gates(Netlist(inputs=inputs, fanins=fanins, tables=tables, outputs=outputs)))
 
 
 def with_doubles(net: Netlist, seed: int) -> Netlist:
