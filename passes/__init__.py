@@ -33,6 +33,7 @@ from edgegate.passes.split_slopes import split_slopes
 from edgegate.passes.to_affine import to_affine
 from edgegate.passes.to_conv import to_conv
 from edgegate.passes.to_linear import to_linear
+from edgegate.passes.to_threshold import to_threshold
 from edgegate.passes.trim_conv import trim_conv
 
 __all__ = ["FLOAT", "INTEGER", "Pass", "run"]
@@ -52,6 +53,7 @@ FLOAT: tuple[Pass, ...] = (
     explicit_shapes,
     drop_identities,  # again: reshapes to the same shape have shown themselves
     skip_expand,
+    to_threshold,  # before name_unary, for which a comparison is a function like any other
     global_pools,  # after explicit_windows, which tells how an AveragePool pads
     # Layers: all that belongs to a convolution or a matrix goes into it.
     absorb_pad,

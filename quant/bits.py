@@ -20,7 +20,7 @@ READERS = ("Lut", "Network")
 MAKERS = (*READERS, "Threshold")
 """Ops whose results are bits."""
 MOVES = ("Reshape", "Transpose", "Concat", "Gather", "Slice", "Split", "Pad", "Squeeze", "Unsqueeze", "Flatten",
-         "Identity", "Expand")  # fmt: skip
+         "Identity", "Expand", "MaxPool")  # fmt: skip
 """Ops that hand bits on."""
 
 
@@ -32,12 +32,12 @@ def is_bit_maker(node: ir.Node) -> bool:
 def bit_inputs(model: ir.Model) -> Iterator[ir.Value]:
     """The float inputs of a model that must be bits, since gates read them as such."""
     for value in model.graph.inputs:
-        if value.dtype == ir.DataType.FLOAT and _reaches_gates(value):
+        if value.dtype == ir.DataType.FLOAT and reaches_gates(value):
             yield value
 
 
-def _reaches_gates(value: ir.Value) -> bool:
-    """Whether moves alone lie between ``value`` and gates."""
+def reaches_gates(value: ir.Value) -> bool:
+    """Whether moves, or pools of bits, alone lie between ``value`` and gates."""
     waiting, met = [value], set[ir.Value]()
     while waiting:
         value = waiting.pop()

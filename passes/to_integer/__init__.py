@@ -108,7 +108,7 @@ def _enter(lowering: Lowering, value: ir.Value) -> None:
 
 def _leave(lowering: Lowering, value: ir.Value) -> ir.Value:
     assert value.shape is not None, "outputs have static shapes"
-    found = lowering.stored(value, tuple(range(len(value.shape))))
+    found = lowering.exact.get(value) or lowering.stored(value, tuple(range(len(value.shape))))
     name = str(value.name)
     if value.dtype == ir.DataType.INT64:
         return found.value

@@ -80,12 +80,14 @@ class Lowering:
         model: The float model; constants are registered in its graph.
         scheme: How to store each value.
         known: Float value -> stored value.
+        exact: Float value that goes out as it is, and is stored less exactly for what reads it -> how it goes out.
         nodes: The integer nodes so far, in order.
     """
 
     model: ir.Model
     scheme: Scheme
     known: dict[ir.Value, Stored] = field(default_factory=dict)
+    exact: dict[ir.Value, Stored] = field(default_factory=dict)
     nodes: list[ir.Node] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     anchor: ir.Node | None = None

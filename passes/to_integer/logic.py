@@ -141,12 +141,14 @@ def group_sum(lowering: Lowering, node: ir.Node) -> None:
         raise NotLowerable(f"its tau is {tau}", "tau is a positive number")
     sums = GroupSum.contiguous(shape(source)[-1], int(attribute(node, "groups")))
     order = tuple(range(len(dims)))
-    if is_count(output):
+    if output.is_graph_output() or is_count(output):
         reach = int(np.abs(np.stack(sums.bounds())).max(initial=0))
         counts = _emit_sums(lowering, x.value, sums, name, dims)
-        storage = Counts(scale=1.0, reach=reach, tau=tau, beta=beta)
-        lowering.keep(output, Stored(value=counts, storage=storage, order=order))
-        return
+        exact = Stored(value=counts, storage=Counts(scale=1.0, reach=reach, tau=tau, beta=beta), order=order)
+        lowering.exact[output] = exact
+        if is_count(output):
+            lowering.keep(output, exact)
+            return
     target, steps = lowering.storage(output), round(Fraction(beta) * Fraction(tau))
     counts = _emit_sums(lowering, x.value, replace(sums, offset=sums.offset + np.int32(steps)), name, dims)
     value = rescale(lowering, counts, dims, [1 / Fraction(tau) / Fraction(target.scale)], target, name)

@@ -13,17 +13,21 @@ import onnx_ir as ir
 import onnxruntime
 from onnx_ir.passes import common
 
-from edgegate.graph import LAYER, array
-from edgegate.passes import run
+from edgegate.graph import DOMAIN, LAYER, array
+from edgegate.passes import _functions, run
 from edgegate.passes.drop_unused import drop_unused
 from edgegate.stages import floating
 
 HEADER = '<ir_version: 10, opset_import: ["" : 21, "edgegate" : 1, "edgegate.unary" : 1, "edgegate.gate" : 1]>\n'
+LOGIC = {"Lut", "Threshold", "GroupSum"}
+"""Ops of the project that models come with."""
 
 
 def parse(text: str) -> ir.Model:
     """The model, with constants as initializers, inferred shapes, and a layer on every node."""
     model = ir.from_onnx_text(HEADER + text)
+    for name in {n.op_type for n in model.graph if n.domain == DOMAIN} & LOGIC:
+        _functions.declare(model, DOMAIN, name)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     common.ShapeInferencePass(data_prop=True)(model)
     for node in model.graph:
