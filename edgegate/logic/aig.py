@@ -95,11 +95,8 @@ def _gate(table: int, ands: list[tuple[int, int]], known: dict[int, int]) -> int
         ands.append((a, b))
         return 2 + 2 * (WIDEST + len(ands) - 1)
 
-    if (low, high) == (0, EVERY):
-        return x
-    if low in (0, EVERY):  # x high, or x' + high
-        other = _build(high, ands, known)
-        return land(x, other) if low == 0 else land(x, other ^ 1) ^ 1
+    if low == 0:  # never EVERY: bit 0 of the table is 0
+        return x if high == EVERY else land(x, _build(high, ands, known))
     if high in (0, EVERY):
         other = _build(low, ands, known)
         return land(x ^ 1, other) if high == 0 else land(x ^ 1, other ^ 1) ^ 1

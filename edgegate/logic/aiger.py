@@ -95,7 +95,8 @@ def _header(text: _Text) -> tuple[bool, list[int]]:
     binary, numbers = match[1] == b"aig", [int(n) for n in match[2].split()]
     for name, count in zip(SECTIONS, numbers[5:], strict=False):
         if count:
-            raise refuse(1, f"{count} {name}: EdgeGate reads inputs, latches, outputs and AND gates only")
+            # ABC writes outputs as bad states once a latch starts as 1
+            raise refuse(1, f"{count} {name}: only inputs, latches, outputs and AND gates are read; write BLIF instead")
     most, inputs, latches, outputs, ands = numbers[:5]
     if 2 * most + 1 >= LITERALS or inputs + latches + ands > most:
         raise refuse(1, f"a largest variable of {most} does not go with {inputs + latches + ands} variables")
