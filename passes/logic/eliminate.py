@@ -17,6 +17,9 @@ ROUNDS = 5
 SCALE = 64
 """What half a gate is worth; one gate that goes for nothing is worth 1."""
 
+READERS = 16
+"""A gate that more than so many read stays: one gate less would not be worth the reads more."""
+
 
 def eliminate(netlist: Netlist, k: int, light: Collection[int] = (), rounds: int = ROUNDS) -> Netlist:
     """Cover ``netlist`` with as few gates of ``k`` inputs as we can find.
@@ -65,8 +68,8 @@ class _Elimination:
 
     def fits(self, gate: int) -> bool:
         """Whether all readers of ``gate`` can take it in."""
-        own, most = self.fanins[gate], self.k + 1
-        return all([len(self.fanins[reader] | own) <= most for reader in self.readers[gate]])
+        own, most, readers = self.fanins[gate], self.k + 1, self.readers[gate]
+        return len(readers) <= READERS and all(len(self.fanins[reader] | own) <= most for reader in readers)
 
     def rivals(self, gate: int) -> set[int]:
         """The gates that may go now, and might not once ``gate`` has gone."""
@@ -169,9 +172,13 @@ class _Cone:
         words[0] = 0
         return self._word(gate, words, every)
 
-    def _word(self, node: int, words: dict[int, int], every: int) -> int:
-        row, table = self.rows[node - self.first], self.tables[node - self.first]
-        for f in row:
-            if f not in words:
-                words[f] = self._word(f, words, every)
-        return compose(table, [words[f] for f in row], every)
+    def _word(self, gate: int, words: dict[int, int], every: int) -> int:
+        waiting = [gate]
+        while waiting:
+            row = self.rows[waiting[-1] - self.first]
+            missing = [f for f in row if f not in words]
+            waiting.extend(missing)
+            if not missing:
+                node = waiting.pop()
+                words[node] = compose(self.tables[node - self.first], [words[f] for f in row], every)
+        return words[gate]

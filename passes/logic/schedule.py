@@ -16,6 +16,9 @@ CONE = 64
 RECENT = 300
 """Gates back to where a value was last touched for it to be surely near."""
 
+HUB = 64
+"""A value that more than so many read is near, and stays: what reads it is not looked at each time it is read."""
+
 
 def schedule(netlist: Netlist) -> Netlist:
     """The same gates in another order; outputs are taken to leave as soon as they are made.
@@ -121,8 +124,10 @@ class _Scheduler:
         changed: dict[int, None] = {}
         for gate in self.order[start:]:
             self.score.pop(gate, None)
-            for part in (gate, *self.fanins[gate]):
-                changed.update(dict.fromkeys(self.goals[part]))
+            changed.update(dict.fromkeys(self.goals[gate]))
+            for f in self.fanins[gate]:
+                if len(self.goals[f]) <= HUB:
+                    changed.update(dict.fromkeys(self.goals[f]))
             for reader in self.readers[gate]:
                 if not self.done[reader] and not self.goals[reader] and self._aim(reader):
                     changed[reader] = None
@@ -156,7 +161,8 @@ class _Scheduler:
             gate = self.order[place]
             place += 1
             for part in (*self.fanins[gate], gate):
-                for reader in self.readers[part]:
+                readers = self.readers[part]
+                for reader in readers if len(readers) <= HUB or self.left[part] == 1 else ():
                     if not self.done[reader] and self._ready(reader):
                         self._emit(reader)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgegate.logic import GroupSum, Netlist, counts, evaluate
-from edgegate.passes.logic import decompose, drop_dead, eliminate, optimise, share_gates
+from edgegate.passes.logic import decompose, drop_dead, eliminate, optimise, schedule, share_gates
 from tests.passes.logic.trained_nets import TABLES, every_input, netlist, netlists, sums
 
 NOTHING = np.zeros(0, np.int32)
@@ -154,3 +154,20 @@ def test_equal_runs_are_equal():
     net = netlist(7, inputs=9, gates=300, outputs=60)
     a, b = optimise(net), optimise(net)
     assert (a.netlist.fanins == b.netlist.fanins).all() and (a.netlist.tables == b.netlist.tables).all()
+
+
+@pytest.mark.parametrize("k", [2, 3, 6])
+def test_a_long_chain(k):
+    """Of two inputs in turn: every gate may go into the next one."""
+    rows = [[1, 2], *([3 + i, 1 + i % 2] for i in range(3000))]
+    net = gates(2, rows, [0b1000, *([0b0110, 0b1110, 0b0010] * 1000)], [2 * 3003, 2 * 2000])
+    best = check(net, GroupSum.contiguous(2, 1), k)
+    assert same(schedule(best.netlist), best.netlist)
+
+
+def test_a_hub():
+    """One gate that every other one reads."""
+    rows = [[1, 2], *([1 + i % 8, 9] for i in range(400)), *([10 + i, 409 - i] for i in range(200))]
+    net = gates(8, rows, [0b0110] * 401 + [0b1000] * 200, range(820, 1220, 2))
+    best = check(net, GroupSum.contiguous(200, 3), 3)
+    assert same(schedule(best.netlist), best.netlist)
