@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx_ir as ir
 
@@ -25,7 +27,7 @@ def optimise_logic(model: ir.Model) -> None:
         reader = only_user(node.outputs[0])
         counted = reader if reader is not None and reader.op_type == "GroupSum" else None
         netlist, sums = netlist_of(node), None if counted is None else sums_of(counted)
-        found = optimise(netlist, sums)
+        found = _of_one_bit(optimise(netlist, sums))
         small = found.netlist.by_level()
         claims = _claims(found, small)
         model.meta.setdefault(IMPORTED, {})[str(node.name)] = Imported(netlist=netlist, sums=sums, claims=claims)
@@ -35,6 +37,15 @@ def optimise_logic(model: ir.Model) -> None:
             bits.shape = ir.Shape([*shape(bits)[:-1], len(small.outputs)])
             names = ("group", "member", "weight", "offset")
             _give(model, counted, {name: getattr(found.sums, name) for name in names})
+
+
+def _of_one_bit(found: Optimised) -> Optimised:
+    """What counts nothing counts one bit that is never true: no tensor of a graph is empty."""
+    if found.sums is None or len(found.sums.member):
+        return found
+    never = np.zeros(1, np.int32)
+    sums = replace(found.sums, bits=1, group=never, member=never, weight=never + np.int32(1))
+    return replace(found, netlist=replace(found.netlist, outputs=never), sums=sums)
 
 
 def _claims(found: Optimised, small: Netlist) -> Array:
