@@ -1,4 +1,4 @@
-"""Trains both example networks and writes their weights: ``python -m examples.train``.
+"""Trains the example networks and writes their weights: ``python -m examples.train``.
 
 One thread, fixed seeds and deterministic kernels: the same machine and versions give the same bytes.
 """
@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from examples import digits, gated_conv, glu_classifier
+from examples import digits, gated_conv, glu_classifier, logic_net
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +99,7 @@ def main() -> None:
         save_file(net.state_dict(), recipe.example.WEIGHTS)
         size = sum(p.numel() for p in net.parameters())
         print(f"{name}: {size:,} parameters, {reached:.1%} of {len(test.labels)} test images right")
+    logic_net.main()
 
 
 if __name__ == "__main__":

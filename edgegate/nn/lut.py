@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edgegate.nn import _ops
+from edgegate.nn import _gates, _ops
 
 
 class Lut(nn.Module):  # type: ignore[misc]
@@ -41,6 +41,21 @@ class Lut(nn.Module):  # type: ignore[misc]
             raise ValueError(f"a table reads input {int(indices.min())}; they are numbered from 0")
         self.register_buffer("indices", indices.detach().clone())
         self.register_buffer("tables", tables.detach().bool().clone())
+
+    @classmethod
+    def of_gates(cls, gates: Tensor, indices: Tensor) -> Lut:
+        """Gates of two inputs by difflogic's numbers: the value at (A, B) is bit ``3 - (2A + B)`` of the number.
+
+        Args:
+            gates: Integers [m] in 0..15.
+            indices: Integers [m, 2]: the inputs A and B of each.
+
+        Raises:
+            ValueError: A number outside 0..15, or indices of another shape.
+        """
+        if gates.numel() and not 0 <= int(gates.min()) <= int(gates.max()) < len(_gates.truth()):
+            raise ValueError(f"gates are numbered 0 to 15, got {int(gates.min())} to {int(gates.max())}")
+        return cls(indices.to(torch.int64), _gates.truth()[gates.to(torch.int64)])
 
     def forward(self, x: Tensor) -> Tensor:
         """The outputs of the tables."""

@@ -32,6 +32,13 @@ def test_gates_have_the_numbers_of_difflogic():
     assert all_gates().gates().tolist() == list(range(16))
 
 
+def test_gates_by_number_are_the_layer_that_has_them():
+    layer = all_gates().eval()
+    assert torch.equal(Lut.of_gates(layer.gates(), layer.indices)(CORNERS), layer(CORNERS))
+    with pytest.raises(ValueError, match="numbered 0 to 15"):
+        Lut.of_gates(torch.tensor([16]), torch.tensor([[0, 1]]))
+
+
 def test_mixtures_of_one_gate_are_that_gate_on_bits():
     layer = all_gates()
     assert torch.equal(layer.train()(CORNERS), layer.eval()(CORNERS))
