@@ -7,7 +7,9 @@ from typing import Any
 
 import onnx_ir as ir
 
-from edgegate.graph import GATE, LAYER, SOURCE, shape
+from edgegate.graph import DOMAIN, GATE, LAYER, SOURCE, shape
+from edgegate.ops.logic import netlist_of
+from edgegate.passes.optimise_logic import IMPORTED
 from edgegate.stages import Proof
 
 
@@ -29,9 +31,27 @@ def gates(model: ir.Model) -> dict[str, dict[str, Any]]:
     return found
 
 
+def networks(model: ir.Model) -> dict[str, dict[str, Any]]:
+    """Every network of logic gates by the name of its node: gates and depth as imported, and in the program."""
+    imported, found = model.meta.get(IMPORTED, {}), {}
+    for node in model.graph:
+        if (node.domain, node.op_type) != (DOMAIN, "Logic"):
+            continue
+        netlist, known = netlist_of(node), imported.get(str(node.name))
+        described = {
+            "kind": "Network", "family": "logic", "inputs": netlist.inputs, "outputs": len(netlist.outputs),
+            "luts": netlist.gates, "depth": netlist.depth,
+            "layer": node.metadata_props.get(LAYER, ""), "source": node.metadata_props.get(SOURCE, ""),
+        }  # fmt: skip
+        if known is not None:
+            described |= {"imported_gates": known.netlist.gates, "imported_depth": known.netlist.depth}
+        found[str(node.name)] = described
+    return found
+
+
 def report(model: ir.Model, proof: Proof) -> dict[str, Any]:
     """The gates and the proof as one JSON document."""
-    return {"gates": gates(model), **proof.document()}
+    return {"gates": {**gates(model), **networks(model)}, **proof.document()}
 
 
 def _described(value: ir.Value) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from edgegate.manifest import IOSpec
 from edgegate.options import CompileOptions
 from edgegate.passes.optimise_logic import IMPORTED
 from edgegate.proof import LOGIC
-from edgegate.report import gates
+from edgegate.report import gates, networks
 from edgegate.stages import Proof
 from edgegate.storage import Edge, Scores, Storage, Thresholds
 from edgegate.targets._edges import inputs_of, outputs_of
@@ -52,7 +52,7 @@ def artifact_of(
     return Artifact.create(
         contents, target=target, inputs=inputs, outputs=outputs, versions=_versions(),
         options=options.describe(),
-        gates=gates(model), proof=proof.document(),
+        gates={**gates(model), **networks(model)}, proof=proof.document(),
     )  # fmt: skip
 
 

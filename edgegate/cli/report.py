@@ -56,10 +56,22 @@ def _spec(spec: IOSpec) -> str:
 
 
 def _gate(gate: Mapping[str, Any]) -> str:
-    """Kind and family, the functions of value and gate, the line of torch code."""
+    """Kind and family, the functions of value and gate or the sizes of a network, the line of torch code."""
+    if gate.get("family") == "logic":
+        return _network(gate)
     keys = ("kind", "family", "value_activation", "activation", "layer", "source")
     kind, family, value, function, layer, source = (str(gate.get(key, "")) for key in keys)
     return "  ".join(filter(None, (f"{kind} {family}", f"{value or 'value'} * {function or 'gate'}", layer, source)))
+
+
+def _network(network: Mapping[str, Any]) -> str:
+    """Gates and depth as imported and as compiled, and what else the target says of it."""
+    before, after = (network.get("imported_gates"), network.get("imported_depth")), (network["luts"], network["depth"])
+    sizes = f"{before[0]} gates, depth {before[1]} -> " if before[0] is not None else ""
+    known = ("kind", "family", "layer", "source", "luts", "depth", "imported_gates", "imported_depth")
+    rest = "  ".join(f"{name} {_short(value)}" for name, value in network.items() if name not in known)
+    words = (f"{sizes}{after[0]} tables, depth {after[1]}", rest, network.get("layer", ""), network.get("source", ""))
+    return "Network logic  " + "  ".join(filter(None, map(str, words)))
 
 
 def _short(value: Any) -> str:
