@@ -54,7 +54,7 @@ def plain(module: torch.nn.Module) -> torch.nn.Module:
     for name, part, key in _layers(module):
         try:
             _check_untouched(part, key[0])
-            memo[id(part)] = _like(_READERS[key](part), part)
+            memo[id(part)] = _like(_READERS[key](part), part).to(_device(part) or _device(module) or "cpu").eval()
         except Refused as error:
             problems.append(_problem(name, key, error.what, error.fix))
     if problems:
@@ -131,12 +131,17 @@ def _check_untouched(layer: Any, package: str) -> None:
 
 
 def _like(made: torch.nn.Module, layer: Any) -> torch.nn.Module:
-    """``made`` in eval mode, with the layer's plain attributes: code around it may read in_dim or k."""
+    """``made`` with the layer's plain attributes: code around it may read in_dim or k."""
     for name, value in vars(layer).items():
         if isinstance(value, (bool, int, float, str)) and not name.startswith("_") and not hasattr(made, name):
             setattr(made, name, value)
-    device = next((t.device for t in getattr(layer, "parameters", tuple)()), None)
-    return (made if device is None else made.to(device)).eval()
+    return made
+
+
+def _device(module: Any) -> torch.device | None:
+    """Where the module's first tensor is; None if it has none."""
+    tensors = [*module.parameters(), *module.buffers()] if isinstance(module, torch.nn.Module) else []
+    return tensors[0].device if tensors else None
 
 
 def _problem(name: str, key: tuple[str, str], what: str, fix: str) -> Problem:

@@ -177,3 +177,10 @@ def test_lines_are_the_users():
 def test_a_number_that_a_tensor_holds():
     layer = sums("torchlogix.layers.groupsum", tau=nn.Parameter(torch.tensor(2.0)), beta=torch.tensor([3.0]))
     assert logic.plain(layer)(bits(1, 8)).tolist() == ((bits(1, 8).reshape(1, 2, 4).sum(-1) + 3) / 2).tolist()
+
+
+def test_layers_stay_on_the_models_device():
+    """Also those that hold no tensor of their own."""
+    net = nn.Sequential(tables(), sums("torch_dwn.utils", randperm=torch.arange(8))).to("meta")
+    net[0] = nn.Linear(8, 8, device="meta")
+    assert {value.device.type for value in logic.plain(net).state_dict().values()} == {"meta"}
