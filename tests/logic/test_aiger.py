@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgegate.errors import FileError, UnsafeError
@@ -51,6 +51,7 @@ def test_resets(reset):
 
 
 @pytest.mark.parametrize("binary", [True, False])
+@settings(max_examples=40)
 @given(seed=st.integers(0, 1 << 30), k=st.integers(1, 6), latches=st.integers(0, 3))
 def test_round_trips(binary, seed, k, latches):
     rng = np.random.default_rng(seed)
@@ -69,13 +70,13 @@ def test_round_trips(binary, seed, k, latches):
 
 def test_a_large_file_is_read_fast():
     rng = np.random.default_rng(0)
-    netlist = layers(rng, 400, [25_000] * 4)
-    bits = random_bits(rng, 400, 8)
+    netlist = layers(rng, 400, [13_000] * 4)
+    bits = random_bits(rng, 400, 1)
     for binary in (True, False):
         data = aiger.write(Circuit.of(netlist), binary=binary)
         begun = time.process_time()
         circuit = aiger.read(data)
-        assert circuit.netlist.gates > 75_000 and time.process_time() - begun < 2
+        assert circuit.netlist.gates > 38_000 and time.process_time() - begun < 1
         assert (evaluate(circuit.netlist, bits) == evaluate(netlist, bits)).all()
 
 

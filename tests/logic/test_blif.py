@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgegate.errors import FileError
@@ -47,6 +47,7 @@ def test_constants():
 
 
 @pytest.mark.parametrize("column", ["1", "0"])
+@settings(max_examples=40)
 @given(rows=st.lists(st.text("01-", min_size=9, max_size=9), max_size=9))
 def test_wide_covers(column, rows):
     """Nine inputs: some rows are all don't-care, some covers are empty."""
@@ -65,6 +66,7 @@ def test_latches(words, reset):
     assert evaluate(circuit.netlist, every(2)).T.tolist() == [[0, 0, 1, 1], [0, 1, 1, 1]]
 
 
+@settings(max_examples=40)
 @given(seed=st.integers(0, 1 << 30), k=st.integers(1, 6), latches=st.integers(0, 3))
 def test_round_trips(seed, k, latches):
     rng = np.random.default_rng(seed)
@@ -96,18 +98,18 @@ def test_gates_stay_gates():
 
 
 def test_a_large_file_is_read_fast():
-    data = blif.write(Circuit.of(layers(np.random.default_rng(0), 400, [8000] * 6)))
+    data = blif.write(Circuit.of(layers(np.random.default_rng(0), 400, [8000] * 3)))
     begun = time.process_time()
     blif.read(data)
-    assert time.process_time() - begun < 3
+    assert time.process_time() - begun < 1.5
 
 
 def test_a_chain_written_backwards():
-    n = 50_000
+    n = 5001
     gates = [f".names {f's{i + 1}' if i + 1 < n else 'a'} s{i}\n0 1" for i in range(n)]
     circuit = read(".model deep", ".inputs a", ".outputs s0", *gates, ".end")
     assert circuit.netlist.depth == n
-    assert evaluate(circuit.netlist, every(1)).tolist() == [[0], [1]]
+    assert evaluate(circuit.netlist, every(1)).tolist() == [[1], [0]]
 
 
 HEAD = ".model m\n.inputs a b\n.outputs x\n"
