@@ -11,12 +11,11 @@ import numpy as np
 from edgegate import _cpu, vectors
 from edgegate._edges import dequantize, entry
 from edgegate._npz import Array
-from edgegate._program import Program, processors
+from edgegate._program import processors
+from edgegate._programs import program_of
 from edgegate.artifact import Artifact
 from edgegate.errors import FileError, InputError, MismatchError
 from edgegate.manifest import IOSpec
-
-PROGRAM = "program.so"
 
 
 class Session:
@@ -31,6 +30,7 @@ class Session:
         UnsafeError: This machine's processor cannot execute the program.
         FileError: The artifact holds no program that loads, or TVM refuses it.
         InputError: There is no such device.
+        ToolchainError: What runs the program is missing: a C compiler, for one in C.
         ValueError: ``threads`` is below 1.
     """
 
@@ -38,15 +38,11 @@ class Session:
         manifest = artifact.manifest
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
-        if PROGRAM not in artifact.files:
-            raise FileError(f"the artifact is for {manifest.target.kind} and holds no {PROGRAM} to load")
-        if device is None:
-            device = "cuda" if manifest.target.kind == "cuda" else "cpu"
         _cpu.check(manifest.target)
         self.artifact = artifact
         self.inputs, self.outputs = manifest.inputs, manifest.outputs
         count = threads or len(processors())
-        self._program = Program(artifact.files[PROGRAM], self.inputs, device=device, threads=count)
+        self._program = program_of(artifact, device=device, threads=count)
         self._quantizers = [entry(spec) for spec in self.inputs]
         self._batch = _batch(self.inputs, self.outputs, manifest.batch)
         self._lock = threading.Lock()

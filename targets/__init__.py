@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Target = Callable[[CompileOptions], Build]
 
 BUILT_IN = {
+    "c": "edgegate.targets.c:c",
     "llvm": "edgegate.targets.llvm:llvm",
     "verilog": "edgegate.targets.verilog:verilog",
 }

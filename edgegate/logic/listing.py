@@ -85,13 +85,16 @@ def needed(netlist: Netlist) -> Netlist:
 
 
 def narrowed(netlist: Netlist) -> Netlist:
-    """The same outputs from gates of exactly three inputs: wider ones become a tree of multiplexers (Shannon)."""
+    """The same outputs from gates of exactly three inputs: wider ones become a tree of multiplexers (Shannon).
+
+    What a table ignores is node 0.
+    """
     k, gates, first = netlist.k, netlist.gates, netlist.first
     if k <= WIDTH:
         fanins, tables = np.pad(netlist.fanins, ((0, 0), (0, WIDTH - k))), netlist.tables
         for j in range(k, WIDTH):
             tables = tables | tables << np.uint64(1 << j)
-        return Netlist(inputs=netlist.inputs, fanins=fanins, tables=tables, outputs=netlist.outputs)
+        return _without_ignored(netlist.inputs, fanins, tables, netlist.outputs)
     leaves = 1 << (k - WIDTH)
     each = 2 * leaves - 1
     name = np.concatenate([np.arange(first), first + each * np.arange(gates) + each - 1]).astype(np.int32)
@@ -106,7 +109,16 @@ def narrowed(netlist: Netlist) -> Netlist:
             at += 1
         start, size = start + size, size // 2
     outputs = 2 * name[netlist.outputs >> 1] + (netlist.outputs & 1)
-    return Netlist(inputs=netlist.inputs, fanins=fanins.reshape(-1, WIDTH), tables=tables.reshape(-1), outputs=outputs)
+    return _without_ignored(netlist.inputs, fanins.reshape(-1, WIDTH), tables.reshape(-1), outputs)
+
+
+def _without_ignored(inputs: int, fanins: Array, tables: Array, outputs: Array) -> Netlist:
+    """The netlist in which no gate reads what its table ignores."""
+    read = fanins.copy()
+    for j in range(WIDTH):
+        clear = np.uint64(sum(1 << i for i in range(ENTRIES) if not i >> j & 1))
+        read[(tables >> np.uint64(1 << j) ^ tables) & clear == 0, j] = 0
+    return Netlist(inputs=inputs, fanins=read, tables=tables, outputs=outputs)
 
 
 @cache

@@ -146,11 +146,11 @@ def test_a_program_that_does_not_load(program):
 def test_an_artifact_without_a_program():
     made = Artifact.create(
         {"source/main.c": b""},
-        target=Target(kind="c"),
+        target=Target(kind="npu"),
         inputs=[IOSpec(name="x", shape=(1,), dtype="int8")],
         outputs=[IOSpec(name="y", shape=(1,), dtype="int8")],
     )
-    with pytest.raises(FileError, match=r"is for c and holds no program\.so"):
+    with pytest.raises(FileError, match=r"is for npu and holds no program\.so"):
         Session(made)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from edgegate.graph import shape
 from edgegate.logic import GroupSum, Netlist
 from edgegate.ops.logic import layered
 
@@ -30,7 +31,7 @@ class Graph:
 
     def constant(self, data: Any) -> ir.Value:
         name = f"c{len(self._graph.initializers)}"
-        data = np.ascontiguousarray(data)
+        data = np.asarray(data)
         value = ir.Value(name=name, const_value=ir.tensor(data, name=name), shape=ir.Shape(data.shape))
         value.dtype = ir.DataType.from_numpy(data.dtype)
         self._graph.register_initializer(value)
@@ -48,11 +49,11 @@ class Graph:
         return output
 
     def logic(self, x: ir.Value, netlist: Netlist, name: str) -> ir.Value:
-        dims = (*[int(d) for d in x.shape][:-1], len(netlist.outputs))
+        dims = (*shape(x)[:-1], len(netlist.outputs))
         return self.add("Logic", [x, *layered(netlist)], name, dims)
 
     def sums(self, x: ir.Value, sums: GroupSum, name: str) -> ir.Value:
-        dims = (*[int(d) for d in x.shape][:-1], sums.groups)
+        dims = (*shape(x)[:-1], sums.groups)
         return self.add("GroupSum", [x, sums.group, sums.member, sums.weight, sums.offset], name, dims, np.int32)
 
     def model(self, *outputs: ir.Value) -> ir.Model:

@@ -15,7 +15,7 @@ from tests.targets.logic_models import Graph, classifier, network
 def computed(design, *bits):
     """What the design gives for rows of bits, by output."""
     values = evaluate(design.netlist, np.concatenate([b.reshape(len(b), -1) for b in bits], 1))
-    sums = None if design.sums is None else counts(design.sums, values)
+    sums = values if design.sums is None else counts(design.sums, values)
     found = {}
     for out in design.outputs:
         source = values if out.kind == "bits" else sums
@@ -72,6 +72,30 @@ def test_the_place_of_the_greatest_sum():
     design = design_of(classifier(network(rng, 9, (20, 12)), GroupSum.contiguous(12, 4), batch=2, argmax=True), "c")
     (out,) = design.outputs
     assert (out.kind, out.start, out.size, out.shape, design.argmax) == ("class", 0, 4, (), True)
+
+
+def test_scores_and_thresholds_stand_at_the_edge():
+    rng = np.random.default_rng(1)
+    graph = Graph()
+    x = graph.input("x", (1, 4), np.float32)
+    limits = rng.random((1, 3)).astype(np.float32)
+    marks = graph.add("Threshold", [x, limits], "marks", (1, 4, 3))
+    flat = graph.add("Reshape", [marks, np.array([1, 12])], "flat", (1, 12))
+    total = graph.sums(graph.logic(flat, network(rng, 12, (8,)), "y"), GroupSum.contiguous(8, 2), "total")
+    tau, beta = np.float32(0.1), np.float32(-2)
+    model = graph.model(
+        graph.add(
+            "Scores",
+            [total, tau, beta],
+            "scores",
+            (1, 2),
+            np.float32,
+        )
+    )
+    design = design_of(model, "c")
+    assert (design.tau, design.beta) == (float(tau), -2.0)
+    assert design.inputs[0].thresholds is not None
+    np.testing.assert_array_equal(design.inputs[0].thresholds, np.tile(limits, (4, 1)))
 
 
 def test_what_is_not_logic_is_listed():
