@@ -98,7 +98,7 @@ def test_gumbel_takes_one_gate_forward_and_learns_from_the_mixture():
 def test_gumbel_takes_gates_as_often_as_the_softmax_says():
     layer = LogicLayer(2, 1, connections=torch.tensor([[0, 1]]), estimator="gumbel")
     with torch.no_grad():
-        layer.weight.zero_()[0, [1, 7]] = torch.tensor([4.0, 5.0])
+        layer.weight.zero_()[0, 7] = 2.5  # beside 15 others: noise of the wrong sign would let it win twice as often
     torch.manual_seed(0)
     with torch.no_grad():
         share = torch.stack([layer(torch.tensor([[1.0, 0.0]])) for _ in range(2000)]).mean()
