@@ -98,12 +98,12 @@ def bounds(bits: Interval, group: Interval, member: Interval, weight: Interval, 
 def samples(rng: np.random.Generator) -> Iterator[Sample]:
     """Plain groups, weights of both signs, bits that several groups count, a group without bits, any leading axes."""
     plain = GroupSum.contiguous(50, 5)
-    yield Sample(inputs=((rng.random((9, 50)) < 0.7).astype(np.uint8), *_constants(plain)))
+    yield Sample(inputs=((rng.integers(0, 10, (9, 50)) < 7).astype(np.uint8), *_constants(plain)))
     group = np.sort(rng.integers(0, 6, 30)).astype(np.int32)
     member = np.concatenate([rng.permutation(20)[:n] for n in np.bincount(group)]).astype(np.int32)
     weight = rng.choice([-1000, -3, -1, 1, 2, 1 << 20], 30).astype(np.int32)
     sums = _sums(20, group, member, weight, rng.integers(-99, 99, 7, dtype=np.int32))
-    yield Sample(inputs=((rng.random((2, 3, 20)) < 0.5).astype(np.uint8), *_constants(sums)))
+    yield Sample(inputs=(rng.integers(0, 2, (2, 3, 20)).astype(np.uint8), *_constants(sums)))
 
 
 def _constants(sums: GroupSum) -> tuple[Array, Array, Array, Array]:

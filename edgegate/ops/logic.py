@@ -155,7 +155,7 @@ def samples(rng: np.random.Generator) -> Iterator[Sample]:
         tables = rng.integers(0, 1 << 63, gates, dtype=np.uint64) * np.uint64(2) >> np.uint64(64 - (1 << k))
         outputs = np.concatenate([[0, 1, 2, 3], rng.integers(4, 2 * (1 + inputs + gates), 30)]).astype(np.int32)
         netlist = Netlist(inputs=inputs, fanins=fanins, tables=tables, outputs=outputs)
-        x = np.where(rng.random(dims) < 0.5, 0, rng.choice([1, 2, 128, 255], dims)).astype(np.uint8)
+        x = np.where(rng.integers(0, 2, dims) == 0, 0, rng.choice([1, 2, 128, 255], dims)).astype(np.uint8)
         yield Sample(inputs=(x, *layered(netlist)))
 
 
