@@ -11,7 +11,7 @@ from edgegate.artifact import Artifact
 from edgegate.errors import FileError
 
 PROGRAM = "program.so"
-OTHERS = {"c": "edgegate._c_program:CProgram"}
+OTHERS = {"c": "edgegate._c_program:CProgram", "verilog": "edgegate._verilog_program:VerilogProgram"}
 """Target to ``module:class`` of those that are no libraries of TVM: made from the files, the inputs and the outputs."""
 
 
