@@ -12,6 +12,7 @@ import numpy as np
 from edgegate.logic import GroupSum, Netlist
 from edgegate.logic.netlist import Array
 from edgegate.passes.logic._build import Builder
+from edgegate.passes.logic._no_gc import no_gc
 from edgegate.passes.logic._tables import ones
 from edgegate.passes.logic.drop_dead import drop_dead
 from edgegate.passes.logic.light import light, signed_digits
@@ -43,6 +44,7 @@ class Planes:
     offset: Array = field(repr=False)
 
 
+@no_gc()
 def carry_save(netlist: Netlist, sums: GroupSum, *, shallow: bool = False) -> Planes:
     """Add the outputs of ``netlist`` up with gates.
 

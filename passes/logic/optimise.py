@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from edgegate.logic import GroupSum, Netlist
 from edgegate.logic.netlist import Array
+from edgegate.passes.logic._no_gc import no_gc
 from edgegate.passes.logic.decompose import decompose
 from edgegate.passes.logic.drop_dead import drop_dead
 from edgegate.passes.logic.eliminate import ROUNDS, eliminate
@@ -32,6 +33,7 @@ class Optimised:
     claims: Array = field(repr=False)
 
 
+@no_gc()
 def optimise(netlist: Netlist, sums: GroupSum | None = None, *, k: int = 3, spend: float | None = None) -> Optimised:
     """Make a netlist small.
 

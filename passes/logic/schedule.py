@@ -8,6 +8,7 @@ from heapq import heapify, heappop, heappush
 import numpy as np
 
 from edgegate.logic import Netlist
+from edgegate.passes.logic._no_gc import no_gc
 from edgegate.passes.logic.live import far_reads, live_set
 
 CONE = 64
@@ -20,6 +21,7 @@ HUB = 64
 """A value that more than so many read is near, and stays: what reads it is not looked at each time it is read."""
 
 
+@no_gc()
 def schedule(netlist: Netlist) -> Netlist:
     """The same gates in another order; outputs are taken to leave as soon as they are made.
 

@@ -100,6 +100,15 @@ def test_light_gates_are_never_made(k, width, gates):
     assert planes.netlist.gates <= gates * 100 + carries + 20
 
 
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_every_number_of_light_gates(bits):
+    rows = np.array([[i, i + 1, 0] for i in range(1, bits + 1)], np.int32)
+    outputs = np.arange(2 * bits + 4, 4 * bits + 4, 2, dtype=np.int32)
+    net = Netlist(inputs=bits + 1, fanins=rows, tables=np.full(bits, 0b11101110, np.uint64), outputs=outputs)
+    planes = check(net, GroupSum.contiguous(bits, 1))
+    assert planes.shift.tolist() == list(range(bits.bit_length()))
+
+
 def test_shallow_sums_are_shallow():
     for k in (2, 3, 6):
         deep = check_wires(k, False).netlist.depth
