@@ -16,6 +16,9 @@ def share_outputs(netlist: Netlist, sums: GroupSum) -> tuple[Netlist, GroupSum]:
     Returns:
         ``netlist`` with the counted nodes as outputs, each once, rising and not inverted, and the sums over these.
         Gates that are not counted stay.
+
+    Raises:
+        ValueError: A weight or an offset leaves int32.
     """
     literals = netlist.outputs[sums.member].astype(np.int64)
     node, inverted = literals >> 1, (literals & 1).astype(bool)
@@ -26,6 +29,8 @@ def share_outputs(netlist: Netlist, sums: GroupSum) -> tuple[Netlist, GroupSum]:
     keys, term = np.unique(sums.group * np.int64(places) + node, return_inverse=True)
     total = np.zeros(len(keys), np.int64)
     np.add.at(total, term, np.where(inverted, -weight, weight))
+    if max(np.abs(total).max(initial=0), np.abs(offset).max(initial=0)) >= 1 << 31:
+        raise ValueError("a weight or an offset does not fit int32 once equal bits are counted once")
     kept = (total != 0) & (keys % places != 0)
     nodes, member = np.unique(keys[kept] % places, return_inverse=True)
     counted = Netlist(

@@ -182,3 +182,6 @@ def test_wrong_arguments():
     huge = replace(GroupSum.contiguous(2, 1), weight=np.array([1 << 30, 1 << 30], np.int32))
     with pytest.raises(ValueError, match="may not fit int32"):
         carry_save(wires(2, 3), huge)
+    huge = replace(huge, weight=np.array([2**31 - 1, 2**31 - 1], np.int32))
+    with pytest.raises(ValueError, match="does not fit int32"):
+        carry_save(replace(wires(2, 3), outputs=np.array([2, 2], np.int32)), huge)
