@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import math
 import os
 import tempfile
 import threading
@@ -24,6 +25,7 @@ from edgegate.errors import FileError, InputError
 from edgegate.manifest import IOSpec
 
 MFD_EXEC = 0x10  # linux/memfd.h, since 6.3: needed where vm.memfd_noexec is 1
+ALIGNMENT = 64  # tvm::runtime::kAllocAlignment
 SHARE_ALL_CORES = -3  # tvm::runtime::threading::ThreadGroup::kSpecifyThreadShareAllCore
 _libraries: dict[str, Any] = {}
 _lock = threading.Lock()
@@ -53,6 +55,7 @@ class Program:
             raise FileError(f"program.so is no program of TVM {tvm.__version__}: {_first_line(e)}") from e
         self._threads = threads
         self._host = device == "cpu"
+        self._borrowed: dict[int, Any] = {}
         self._tensors = [tvm.runtime.empty(s.stored_shape, s.stored_dtype, self._device) for s in inputs]
         self.buffers: list[Array] = [
             np.from_dlpack(t) if self._host else np.empty(s.stored_shape, s.stored_dtype)
@@ -60,15 +63,35 @@ class Program:
         ]
         """What the program reads, in its order: fill these before :meth:`run`."""
 
+    def borrow(self, index: int, array: Array) -> bool:
+        """Let the next run read ``array`` itself in the place of a buffer; False if it cannot, as it lies in memory."""
+        own = self.buffers[index]
+        fits = self._host and array.dtype == own.dtype and array.shape == own.shape and array.ndim > 0
+        if not fits or not (array.flags.c_contiguous and array.flags.writeable) or array.ctypes.data % ALIGNMENT:
+            return False
+        import tvm
+
+        self._borrowed[index] = tvm.runtime.from_dlpack(array)
+        return True
+
     def run(self) -> list[Array]:
         """Run on what the buffers hold; the outputs share memory with the program until the next run."""
         _use_threads(self._threads)
         if not self._host:
             for tensor, buffer in zip(self._tensors, self.buffers, strict=True):
                 tensor.copyfrom(buffer)
-        result = self._main(*self._tensors)
+        tensors = [self._borrowed.pop(i, tensor) for i, tensor in enumerate(self._tensors)]
+        result = self._main(*tensors)
         outputs = [result] if hasattr(result, "numpy") else list(result)
         return [np.from_dlpack(o) if self._host else o.numpy() for o in outputs]
+
+
+def aligned(dims: Sequence[int], dtype: Any) -> Array:
+    """A new array of zeros that a program can read as it lies in memory."""
+    size = math.prod(dims) * np.dtype(dtype).itemsize
+    whole = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -whole.ctypes.data % ALIGNMENT
+    return np.asarray(whole[start : start + size].view(dtype).reshape(dims))
 
 
 def _loaded(library: bytes) -> Any:

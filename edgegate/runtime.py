@@ -11,7 +11,7 @@ import numpy as np
 from edgegate import _cpu, vectors
 from edgegate._edges import dequantize, entry
 from edgegate._npz import Array
-from edgegate._program import processors
+from edgegate._program import Program, aligned, processors
 from edgegate._programs import program_of
 from edgegate.artifact import Artifact
 from edgegate.errors import FileError, InputError, MismatchError
@@ -107,6 +107,25 @@ class Session:
                 np.copyto(buffer, array)
             return [output.copy() for output in self._program.run()]
 
+    def empty(self, name: str | None = None, samples: int | None = None) -> Array:
+        """An array for an input, of zeros, that the program reads where it lies: nothing is copied.
+
+        Args:
+            name: Of the input; None: the first.
+            samples: How many, a multiple of the program's batch; None: those of one call.
+
+        Returns:
+            Of the stored dtype and shape: as :meth:`__call__` takes what is stored already.
+
+        Raises:
+            InputError: There is no such input, or one call takes other than samples.
+        """
+        spec = next((s for s in self.inputs if name in (None, s.name)), None)
+        if spec is None or (samples is not None and self._batch is None):
+            raise InputError(f"no input {name!r} that takes {samples} samples")
+        dims = spec.stored_shape if samples is None else (samples, *spec.stored_shape[1:])
+        return aligned(dims, spec.stored_dtype)
+
     def _check_shape(self, array: Array, spec: IOSpec) -> None:
         found, dims = array.shape, spec.shape if array.dtype == spec.dtype else spec.stored_shape
         if found == dims or (self._batch and found[1:] == dims[1:] and len(found) == len(dims)):
@@ -132,10 +151,13 @@ class Session:
 
     def _step(self, arrays: Sequence[Array], results: Sequence[Array], start: int = 0) -> None:
         """One call of the program on at most a batch of samples, the first of them sample ``start``."""
-        for array, quantizer, whole in zip(arrays, self._quantizers, self._program.buffers, strict=True):
+        places = zip(arrays, self._quantizers, self._program.buffers, strict=True)
+        for index, (array, quantizer, whole) in enumerate(places):
             buffer = whole[: len(array)] if whole.ndim else whole
             if quantizer and array.dtype == np.float32:
                 quantizer(array, buffer, start)
+            elif isinstance(self._program, Program) and self._program.borrow(index, array):
+                continue
             else:
                 np.copyto(buffer, array)
             if whole.ndim and len(array) < len(whole):
