@@ -6,7 +6,7 @@
 and those of bits, Threshold and Scores:
 
     stored = real > thresholds
-    real = float32(stored) / tau + beta
+    real = (float32(stored) + beta) / tau
 
 Source: ONNX operator specification, QuantizeLinear-21 and DequantizeLinear-21.
 """
@@ -84,8 +84,8 @@ class Quantizer:
 def dequantize(stored: Array, storage: Edge, real: Array) -> None:
     """Write what ``stored`` means to ``real``, a float32 array of the same shape."""
     if isinstance(storage, Scores):
-        np.divide(stored, np.float32(storage.tau), out=real, dtype=np.float32, casting="unsafe")
-        np.add(real, np.float32(storage.beta), out=real)
+        np.add(stored, np.float32(storage.beta), out=real, dtype=np.float32, casting="unsafe")
+        np.divide(real, np.float32(storage.tau), out=real)
         return
     assert isinstance(storage, Storage), "bits are no output"
     np.subtract(stored, np.float32(storage.zero_point), out=real, dtype=np.float32, casting="unsafe")

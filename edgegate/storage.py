@@ -47,7 +47,7 @@ class Storage:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What counts of bits mean: ``real = stored / tau + beta`` in float32, for an output.
+    """What counts of bits mean: ``real = (stored + beta) / tau`` in float32, for an output.
 
     Attributes:
         tau: Not 0; rounded to float32.
@@ -75,7 +75,7 @@ class Scores:
         return "int32"
 
     def __str__(self) -> str:
-        return f"counts int32, divided by {self.tau:.8g}" + (f", plus {self.beta:.8g}" if self.beta else "")
+        return "counts int32" + (f", plus {self.beta:.8g}" if self.beta else "") + f", divided by {self.tau:.8g}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,8 +83,8 @@ _BODIES = {
         sums = ReduceSum <keepdims = 0> (members, last)
         temperature = Constant <value_float: float = @tau> ()
         offset = Constant <value_float: float = @beta> ()
-        scaled = Div (sums, temperature)
-        y = Add (scaled, offset)
+        shifted = Add (sums, offset)
+        y = Div (shifted, temperature)
     }""",
     (DOMAIN, "Threshold"): """(x, thresholds) => (y) {
         last = Constant <value_ints = [-1]> ()

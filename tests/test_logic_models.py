@@ -145,7 +145,7 @@ def test_numbers_before_and_behind() -> None:
     assert ops.count("Logic") == 1 and ops.count("Threshold") == 1 and "Conv2d" in ops
     for ours, theirs in zip(found, wanted, strict=True):
         assert np.linalg.norm(ours - theirs) < 0.1 * np.linalg.norm(theirs)
-    assert np.array_equal(found[2] * 2, np.round(found[2] * 2 - 0.5) + 0.5)  # counts over tau, plus beta
+    assert np.array_equal(found[2] * 2 - 0.25, np.round(found[2] * 2 - 0.25))  # counts, plus beta, over tau
 
 
 def test_all_outputs_constant() -> None:

@@ -43,7 +43,7 @@ def _table_size(x: Tensor, indices: Tensor, tables: Tensor) -> int:
 def _group_sum(x: Tensor, groups: int, tau: float, beta: float) -> Tensor:
     size = _group_size(x, groups)
     padded = torch.nn.functional.pad(x, (0, groups * size - x.shape[-1]))
-    return padded.reshape(*x.shape[:-1], groups, size).sum(-1) / tau + beta
+    return padded.reshape(*x.shape[:-1], groups, size).sum(-1).add(beta) / tau
 
 
 def _group_sum_shape(x: Tensor, groups: int, tau: float, beta: float) -> Tensor:

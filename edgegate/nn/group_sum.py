@@ -11,7 +11,7 @@ from edgegate.nn.lut import as_float
 
 
 class GroupSum(nn.Module):  # type: ignore[misc]
-    """The sums of ``groups`` contiguous groups of bits, ``sum / tau + beta``.
+    """The sums of ``groups`` contiguous groups of bits, ``(sum + beta) / tau``.
 
     A group has ``ceil(n / groups)`` bits; zeros are added at the end where n is no multiple. For a network of gates:
     F. Petersen et al., "Deep Differentiable Logic Gate Networks", NeurIPS 2022 (arXiv 2210.08277), section 3.1.
@@ -19,7 +19,7 @@ class GroupSum(nn.Module):  # type: ignore[misc]
     Args:
         groups: Number of sums, at least 1: the classes.
         tau: Temperature, not 0: larger ones make the logits of the same bits smaller.
-        beta: What is added to each sum.
+        beta: What is added to each count.
 
     Shape:
         x float [..., n] -> [..., groups]. Differentiable.

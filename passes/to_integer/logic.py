@@ -21,7 +21,7 @@ from edgegate.quant.storage import Storage
 
 @dataclass(frozen=True, kw_only=True)
 class Counts(Wide):
-    """int32 counts on their way to an output: ``real = stored / tau + beta``. No scheme says it."""
+    """int32 counts on their way to an output: ``real = (stored + beta) / tau``. No scheme says it."""
 
     tau: float
     beta: float
@@ -149,7 +149,7 @@ def group_sum(lowering: Lowering, node: ir.Node) -> None:
         if is_count(output):
             lowering.keep(output, exact)
             return
-    target, steps = lowering.storage(output), round(Fraction(beta) * Fraction(tau))
+    target, steps = lowering.storage(output), round(Fraction(beta))
     counts = _emit_sums(lowering, x.value, replace(sums, offset=sums.offset + np.int32(steps)), name, dims)
     value = rescale(lowering, counts, dims, [1 / Fraction(tau) / Fraction(target.scale)], target, name)
     lowering.keep(output, Stored(value=value, storage=target, order=order))

@@ -57,7 +57,7 @@ def test_sums_are_those_of_the_definition(bits, groups):
     expected = counts(Sums.contiguous(bits, groups), x.numpy())
     assert np.array_equal(GroupSum(groups)(x).numpy(), expected)
     scaled = GroupSum(groups, 0.3, 0.1)(x).numpy()
-    assert np.array_equal(scaled, expected.astype(np.float32) / np.float32(0.3) + np.float32(0.1))
+    assert np.array_equal(scaled, (expected.astype(np.float32) + np.float32(0.1)) / np.float32(0.3))
 
 
 def test_sums_pass_gradients_back():

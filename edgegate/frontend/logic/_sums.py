@@ -27,7 +27,7 @@ def group_sum(layer: Any) -> torch.nn.Module:
     if splits > 1:
         parts = [*_rewired(layer), *_split(layer, int(k), splits, tau)]
     else:
-        parts = [*_rewired(layer), GroupSum(int(k), tau, beta / tau)]
+        parts = [*_rewired(layer), GroupSum(int(k), tau, beta)]
     if getattr(layer, "bias", None) is not None:
         parts.append(Shift(weights(layer.bias, "bias", *layer.bias.shape)))
     return parts[0] if len(parts) == 1 else torch.nn.Sequential(*parts)
