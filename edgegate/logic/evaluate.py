@@ -9,6 +9,9 @@ import numpy as np
 
 from edgegate.logic.netlist import Array, GroupSum, Netlist
 
+ROWS = 512
+"""Samples that are computed at a time: the values of all nodes are in memory."""
+
 
 def evaluate(netlist: Netlist, bits: Array) -> Array:
     """The outputs of ``netlist``.
@@ -25,6 +28,11 @@ def evaluate(netlist: Netlist, bits: Array) -> Array:
     """
     if bits.ndim != 2 or bits.shape[1] != netlist.inputs:
         raise ValueError(f"expected bits of shape [N, {netlist.inputs}], got {list(bits.shape)}")
+    parts = [_evaluate(netlist, bits[start : start + ROWS]) for start in range(0, len(bits), ROWS)]
+    return np.concatenate(parts) if parts else np.zeros((0, len(netlist.outputs)), np.uint8)
+
+
+def _evaluate(netlist: Netlist, bits: Array) -> Array:
     values = np.zeros((netlist.first + netlist.gates, len(bits)), np.uint8)
     values[1 : netlist.first] = (bits != 0).T
     levels = netlist.levels[netlist.first :]
