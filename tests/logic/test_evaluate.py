@@ -1,5 +1,7 @@
 """The definition itself, against one written out sample by sample."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -56,7 +58,7 @@ def test_plain_groups(bits: int, groups: int, sizes: list[int]) -> None:
     assert np.bincount(sums.group).tolist() == sizes and sums.groups == groups
 
 
-ONE = {"inputs": 1, "fanins": np.array([[1]], np.int32), "tables": np.array([2], np.uint64)}
+ONE: dict[str, Any] = {"inputs": 1, "fanins": np.array([[1]], np.int32), "tables": np.array([2], np.uint64)}
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,6 @@ ONE = {"inputs": 1, "fanins": np.array([[1]], np.int32), "tables": np.array([2],
         ({"outputs": np.array([-1], np.int32)}, "a node that exists"),
     ],
 )
-def test_no_netlist(wrong: dict[str, np.ndarray], message: str) -> None:
+def test_no_netlist(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Netlist(**{**ONE, "outputs": np.array([4], np.int32), **wrong})
