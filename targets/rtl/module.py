@@ -51,7 +51,7 @@ def _header(name: str, plan: Plan) -> list[str]:
         when = ["Combinational."]
     about = [line for port in (*plan.inputs, *plan.outputs) for line in _about(port)]
     return [
-        f"// {line}"
+        f"// {line}".rstrip()
         for line in (f"{name}: a logic gate network, written by EdgeGate.", made, *when, "", *about, *plan.notes)
     ]
 

@@ -7,7 +7,10 @@ import subprocess
 
 import numpy as np
 import pytest
+import torch
 
+import edgegate
+import edgegate.nn
 from edgegate import stages, vectors
 from edgegate._verilog_program import VerilogProgram
 from edgegate.artifact import Artifact
@@ -83,6 +86,31 @@ def test_a_state():
         bits = rng.integers(0, 2, (1, 10), np.uint8)
         program.buffers[0][...], program.buffers[1][...] = bits[:, :4], bits[:, 4:]
         np.testing.assert_array_equal(np.concatenate(program.run(), 1), evaluate(plain, bits))
+
+
+class Tower(torch.nn.Module):
+    """Thresholds, a layer of gates, scores and the best class."""
+
+    def __init__(self):
+        super().__init__()
+        drawn = torch.Generator().manual_seed(0)
+        self.bits = edgegate.nn.Threshold(torch.tensor([[0.25, 0.5, 0.75]]))
+        tables = torch.rand(40, 4, generator=drawn) < 0.5
+        self.gates = edgegate.nn.Lut(torch.randint(0, 30, (40, 2), generator=drawn), tables)
+        self.sums = edgegate.nn.GroupSum(5, tau=4.0, beta=0.5)
+
+    def forward(self, x):
+        y = self.sums(self.gates(self.bits(x).flatten(1)))
+        return y, y.argmax(-1)
+
+
+@needs_iverilog
+def test_from_torch_to_a_simulated_module():
+    module, x = Tower().eval(), torch.rand(9, 10, generator=torch.Generator().manual_seed(1))
+    artifact = edgegate.compile(module, (x[:1],), target="verilog", pipeline=2)
+    for found, expected in zip(artifact(x.numpy()), module(x), strict=True):
+        np.testing.assert_array_equal(found, expected.numpy())
+    assert artifact.verify() >= 2
 
 
 @needs_iverilog
