@@ -53,7 +53,7 @@ class Output:
         start: The first of the netlist's outputs, or of the sums, that it is made of.
         size: How many of them.
         shape: Of one sample; () for a class.
-        tau: The user's scores are ``counts / tau + beta`` in float32; not part of the program.
+        tau: The user's scores are ``(counts + beta) / tau`` in float32; not part of the program.
         beta: As ``tau``.
     """
 

@@ -45,21 +45,25 @@ class Listing:
     outputs: Array = field(repr=False)
 
 
-def listing_of(netlist: Netlist) -> Listing:
+def listing_of(netlist: Netlist, window: int | None = None) -> Listing:
     """The listing of a netlist; gates that nothing reads are left out.
 
     Gates of more than three inputs are made of multiplexers first.
+
+    Args:
+        netlist: Any.
+        window: Sort so many gates at a time, in the order that they have: fewer slots, shorter runs. None: all.
     """
     plain = needed(narrowed(netlist))
     plain, tables, outputs = _normal(plain)
-    levels = plain.levels[plain.first :]
-    order = np.lexsort((np.arange(plain.gates), tables, levels))
-    plain, tables, levels = plain.reordered(order), tables[order], levels[order]
+    steps = _steps(plain, window or plain.gates)
+    order = np.lexsort((np.arange(plain.gates), tables, steps))
+    plain, tables, steps = plain.reordered(order), tables[order], steps[order]
     renamed = np.concatenate([np.arange(plain.first), plain.first + np.argsort(order)])
     outputs = 2 * renamed[outputs >> 1] + (outputs & 1)
-    slot, count = _slots(plain, levels, outputs >> 1)
+    slot, count = _slots(plain, steps, outputs >> 1)
     new_run = np.ones(plain.gates, np.bool_)
-    new_run[1:] = (np.diff(levels) > 0) | (np.diff(tables.astype(np.int32)) != 0)
+    new_run[1:] = (np.diff(steps) > 0) | (np.diff(tables.astype(np.int32)) != 0)
     starts = np.flatnonzero(new_run)
     operands = np.concatenate([slot[plain.fanins], slot[plain.first :, None]], 1)
     return Listing(
@@ -67,6 +71,13 @@ def listing_of(netlist: Netlist) -> Listing:
         starts=np.append(starts, plain.gates).astype(np.int32),
         outputs=(2 * slot[outputs >> 1] + (outputs & 1)).astype(np.int32),
     )  # fmt: skip
+
+
+def _steps(netlist: Netlist, window: int) -> Array:
+    """int64 [G], from 1 on: gates of a step are of one level and one window, and read earlier steps alone."""
+    levels = netlist.levels[netlist.first :].astype(np.int64)
+    windows = np.arange(netlist.gates) // max(window, 1)
+    return np.unique(windows * (netlist.depth + 1) + levels, return_inverse=True)[1] + 1
 
 
 def needed(netlist: Netlist) -> Netlist:
@@ -161,19 +172,19 @@ def _levels(levels: Array) -> Iterator[Array]:
     yield from np.split(order, np.flatnonzero(np.diff(levels[order])) + 1) if len(order) else []
 
 
-def _slots(netlist: Netlist, levels: Array, kept: Array) -> tuple[Array, int]:
+def _slots(netlist: Netlist, steps: Array, kept: Array) -> tuple[Array, int]:
     """The slot of every node, and how many there are; ``kept`` are needed to the end."""
-    nodes, never = netlist.first + netlist.gates, int(levels.max(initial=0)) + 1
+    nodes, never = netlist.first + netlist.gates, int(steps.max(initial=0)) + 1
     last = np.zeros(nodes, np.int64)
-    np.maximum.at(last, netlist.fanins.reshape(-1), np.repeat(levels, WIDTH))
+    np.maximum.at(last, netlist.fanins.reshape(-1), np.repeat(steps, WIDTH))
     last[kept], last[0] = never, never
     ends = np.argsort(last, kind="stable")
     bounds = np.searchsorted(last[ends], np.arange(never + 1))
     slot, count = np.arange(nodes), netlist.first
     free = np.zeros(0, np.int64)
-    for gates in _levels(levels):
-        level = int(levels[gates[0]])
-        dead = ends[bounds[level - 1] : bounds[level]]
+    for gates in _levels(steps):
+        step = int(steps[gates[0]])
+        dead = ends[bounds[step - 1] : bounds[step]]
         free = np.sort(np.concatenate([free, slot[dead]]))
         new = max(0, len(gates) - len(free))
         slot[netlist.first + gates] = np.concatenate([free[: len(gates)], count + np.arange(new)])

@@ -164,7 +164,7 @@ def _score(prefix: str, name: str, out: Output) -> str:
     return (
         f"static inline void {prefix}_scores_{name}(const int32_t *counts, float *scores /* [{out.size}] */)\n{{\n"
         f"    uint32_t k;\n    for (k = 0; k < {out.size}; ++k)\n"
-        f"        scores[k] = (float)counts[k] / {_float(out.tau)}f + {_float(out.beta)}f;\n}}\n"
+        f"        scores[k] = ((float)counts[k] + {_float(out.beta)}f) / {_float(out.tau)}f;\n}}\n"
     )
 
 

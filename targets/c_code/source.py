@@ -99,7 +99,7 @@ def _about(design: Design, facts: Mapping[str, Any]) -> str:
     inputs = [f"{given.name}: {given.bits} bits, of shape {list(given.shape)}." for given in design.inputs]
     outputs = []
     for out in design.outputs:
-        scores = f" Scores are counts / {out.tau!r} + {out.beta!r} in float32." if out.kind == "counts" else ""
+        scores = f" Scores are (counts + {out.beta!r}) / {out.tau!r} in float32." if out.kind == "counts" else ""
         outputs.append(f"{out.name}: {LAYOUT[out.kind]} ({out.size}), of shape {list(out.shape)}.{scores}")
     ram = ", ".join(f"{size} bytes ({name})" for name, size in facts["ram"].items())
     flash = ", ".join(f"{size} bytes ({name})" for name, size in facts["flash"].items())

@@ -6,7 +6,8 @@ import numpy as np
 
 from edgegate.logic import Netlist
 from edgegate.logic.formula import columns, formulas, operations, written
-from edgegate.logic.listing import listing_of
+from edgegate.logic.listing import listing_of, narrowed
+from edgegate.passes.logic import schedule
 from edgegate.targets.c_code.core import Core, constants, smallest
 
 LOOP = """\
@@ -29,13 +30,15 @@ CASE = """\
                 s[p[%(last)d]] = (W)(%(value)s);
             break;
 """
+WINDOW = 1000
+"""Gates that are sorted at a time: a third less memory than all at once, for a twentieth more data."""
 CODE = 40
 """Bytes of instructions of a case: an estimate."""
 
 
 def tabled(netlist: Netlist) -> Core:
-    """The gates level by level."""
-    listing = listing_of(netlist)
+    """The gates in windows, level by level."""
+    listing = listing_of(schedule(narrowed(netlist)), WINDOW)
     used = [columns(table) for table in listing.tables.tolist()]
     starts, lengths = listing.starts.tolist(), np.diff(listing.starts)
     parts = [listing.operands[a:b][:, [*c, 3]].reshape(-1) for a, b, c in zip(starts, starts[1:], used, strict=False)]

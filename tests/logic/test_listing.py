@@ -21,11 +21,12 @@ def interpreted(listing: Listing, bits):
     return (slots[listing.outputs >> 1] ^ (listing.outputs & 1).astype(np.uint8)[:, None]).T
 
 
+@pytest.mark.parametrize("window", [None, 1, 7, 100])
 @pytest.mark.parametrize("k", range(1, 7))
-def test_the_same_bits(k):
+def test_the_same_bits(k, window):
     rng = np.random.default_rng(k)
     netlist = network(rng, 12, (40, 30, 50), k)
-    listing = listing_of(netlist)
+    listing = listing_of(netlist, window)
     x = rng.integers(0, 2, (64, 12)).astype(np.uint8)
     np.testing.assert_array_equal(interpreted(listing, x), evaluate(netlist, x))
     assert (

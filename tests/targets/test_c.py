@@ -183,7 +183,7 @@ def test_floats_at_the_edges(tmp_path):
     subprocess.run(["gcc", *STRICT, "-o", "main", "main.c", "logic.c"], cwd=tmp_path, check=True)
     printed = subprocess.run(["./main"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split()
     assert [np.float32(float.fromhex(text)) for text in printed] == expected[0].tolist()
-    assert "counts / 0.10000000149011612 + -2.5" in artifact.files["logic.h"].decode()
+    assert "(counts + -2.5) / 0.10000000149011612" in artifact.files["logic.h"].decode()
 
 
 def test_names_from_the_model_cannot_leave_their_place(tmp_path):
