@@ -5,7 +5,7 @@ The float edges are run as ONNX defines them, in float32; QuantizeLinear with ti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ def dequantize(x: Array, scale: Array, zero_point: Array) -> Array:
     return (x.astype(np.int32) - zero_point.astype(np.int32)).astype(np.float32) * scale
 
 
-EDGES = {
+EDGES: dict[str, Callable[..., Any]] = {
     "QuantizeLinear": quantize, "DequantizeLinear": dequantize, "Threshold": threshold.reference,
     "Scores": scores.reference,
 }  # fmt: skip

@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from edgegate.graph import DOMAIN
-from edgegate.ops.logic import BODY as LOGIC_BODY
+from edgegate.ops._logic_body import BODY as LOGIC_BODY
 
 UNARY, GATE = f"{DOMAIN}.unary", f"{DOMAIN}.gate"
 """Domains of scalar functions (one op per function) and of gates."""

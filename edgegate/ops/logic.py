@@ -20,73 +20,10 @@ import onnx_ir as ir
 
 from edgegate.graph import Array, array
 from edgegate.logic import Netlist, evaluate
+from edgegate.ops._logic_body import BODY
 from edgegate.ops._logic_table import lower_logic
 from edgegate.ops._op import Bound, Interval, Op, Sample
 
-BODY = """
-<domain: "edgegate", opset_import: ["" : 21]>
-Logic (x, fanins, tables, starts, outputs) => (y) {
-    zero = Constant <value_int: int = 0> ()
-    one = Constant <value_int: int = 1> ()
-    two = Constant <value_int: int = 2> ()
-    first = Constant <value_ints: ints = [0]> ()
-    second = Constant <value_ints: ints = [1]> ()
-    rest = Constant <value_ints: ints = [-1]> ()
-    lead = Shape <end: int = -1> (x)
-    width = Shape <start: int = -1> (x)
-    flat = Concat <axis: int = 0> (rest, width)
-    rows = Reshape (x, flat)
-    truth = Cast <to: int = 9> (rows)
-    ahead = Constant <value_ints: ints = [0, 1, 0, 0]> ()
-    never = Constant <value: tensor = bool {0}> ()
-    whole = Pad <mode: string = "constant"> (truth, ahead, never)
-    bits = Transpose <perm: ints = [1, 0]> (whole)
-    given = Cast <to: int = 2> (bits)
-    level_count = Size (starts)
-    levels = Sub (level_count, one)
-    fanin_shape = Shape <start: int = 1> (fanins)
-    k = Squeeze (fanin_shape)
-    j = Range (zero, k, one)
-    base = Cast <to: int = 1> (two)
-    powers = Pow (base, j)
-    weights = Cast <to: int = 6> (powers)
-    around = Constant <value_ints: ints = [0, 2]> ()
-    columns = Unsqueeze (weights, around)
-    go = Constant <value: tensor = bool {1}> ()
-    nodes = Loop (levels, go, given) <body: graph = step (int64 l, bool c, known) => (c_out, all) {
-        c_out = Identity (c)
-        next = Add (l, one)
-        start = Gather (starts, l)
-        stop = Gather (starts, next)
-        from = Unsqueeze (start, first)
-        to = Unsqueeze (stop, first)
-        read = Slice (fanins, from, to, first)
-        table = Slice (tables, from, to, first)
-        picked = Gather <axis: int = 0> (known, read)
-        wide = Cast <to: int = 6> (picked)
-        placed = Mul (wide, columns)
-        sums = ReduceSum <keepdims: int = 0> (placed, second)
-        address = CastLike (sums, table)
-        entries = Unsqueeze (table, second)
-        shifted = BitShift <direction: string = "RIGHT"> (entries, address)
-        unit = CastLike (one, table)
-        bit = BitwiseAnd (shifted, unit)
-        made = Cast <to: int = 2> (bit)
-        all = Concat <axis: int = 0> (known, made)
-    }>
-    literals = Cast <to: int = 7> (outputs)
-    node = Div (literals, two)
-    inverted = Mod (literals, two)
-    column = Unsqueeze (inverted, second)
-    flips = Cast <to: int = 2> (column)
-    plain = Gather <axis: int = 0> (nodes, node)
-    right = BitwiseXor (plain, flips)
-    back = Transpose <perm: ints = [1, 0]> (right)
-    count = Shape (outputs)
-    dims = Concat <axis: int = 0> (lead, count)
-    y = Reshape (back, dims)
-}
-"""
 TABLES = {1: np.uint8, 2: np.uint8, 3: np.uint8, 4: np.uint32, 5: np.uint32, 6: np.uint64}
 """What the tables of so many inputs are stored in: types that ONNX Runtime can shift."""
 
