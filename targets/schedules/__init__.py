@@ -19,6 +19,7 @@ def kernel(group: Group, cpu: Cpu) -> Kernel | None:
     from edgegate.targets.schedules._elementwise import elementwise
     from edgegate.targets.schedules._logic_table import logic_table
     from edgegate.targets.schedules._total import total
+    from edgegate.targets.schedules.logic import logic_code
 
     schedules: dict[str, Callable[[Group, Cpu], Kernel]] = {
         "Conv2d": contraction, "Conv1d": contraction, "MatMul": contraction, "DepthwiseConv2d": channelwise,
@@ -27,7 +28,7 @@ def kernel(group: Group, cpu: Cpu) -> Kernel | None:
     }  # fmt: skip
     try:
         if group.nodes[0].op_type in ("Logic", "GroupSum"):
-            return logic_table(group, cpu) if cpu.logic == "table" else None
+            return (logic_table if cpu.logic == "table" or cpu.gates is None else logic_code)(group, cpu)
         return (schedules[group.anchors[0].op_type] if group.anchors else elementwise)(group, cpu)
     except Unsupported:
         return None

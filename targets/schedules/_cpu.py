@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Dot = Literal["vnni512", "vnni256", "avx2", "neon_dot", "neon", "generic"]
+Gates = Literal["avx512", "avx2", "sse2", "neon", "rv64"]
 Logic = Literal["code", "table"]
 Lookup = Literal["vbmi", "pshufb", "tbl", "scalar"]
 
@@ -42,12 +43,14 @@ class Cpu:
             entries, ``scalar`` one byte at a time.
         threads: How many threads share the work of a kernel; None: any number.
         logic: Whether networks of gates become code of their own, or data for one interpreter.
+        gates: The instruction set of that code; None: there is none.
     """
 
     dot: Dot = "generic"
     lookup: Lookup = "scalar"
     threads: int | None = None
     logic: Logic = "code"
+    gates: Gates | None = None
 
     def __post_init__(self) -> None:
         if self.lookup not in _LOOKUPS[self.dot]:
@@ -72,8 +75,9 @@ class Cpu:
         """The features of a ``tvm.target.Target`` of kind llvm, from its triple, mcpu and mattr."""
         from tvm.target import codegen
 
-        dot, lookup = _flavours({str(name) for name in codegen.llvm_get_cpu_features(target)})
-        return cls(dot=dot, lookup=lookup, threads=threads, logic=logic)
+        features = {str(name) for name in codegen.llvm_get_cpu_features(target)}
+        dot, lookup = _flavours(features)
+        return cls(dot=dot, lookup=lookup, threads=threads, logic=logic, gates=_gates(features))
 
 
 def _flavours(features: set[str]) -> tuple[Dot, Lookup]:
@@ -87,3 +91,12 @@ def _flavours(features: set[str]) -> tuple[Dot, Lookup]:
     if "neon" in features:
         return "neon_dot" if "dotprod" in features else "neon", "tbl"
     return "generic", "scalar"
+
+
+def _gates(features: set[str]) -> Gates | None:
+    """What code of gates is written in."""
+    needs: dict[Gates, set[str]] = {
+        "avx512": {"64bit", "avx512f", "avx512vl"}, "avx2": {"64bit", "avx2"}, "sse2": {"64bit", "sse2"},
+        "neon": {"neon", "fp-armv8"}, "rv64": {"64bit", "i"},
+    }  # fmt: skip
+    return next((name for name, needed in needs.items() if needed <= features), None)

@@ -42,9 +42,9 @@ def test_the_instructions_meant_are_emitted_and_nothing_is_float(name: str) -> N
 
 def test_features_choose_the_flavour() -> None:
     flavours = {name: Cpu.of(tvm.target.Target(target)) for name, (target, _) in ELSEWHERE.items()}
-    assert flavours["vnni512"] == Cpu(dot="vnni512", lookup="vbmi")
-    assert flavours["vnni512 without vbmi"] == Cpu(dot="vnni512", lookup="pshufb")
-    assert flavours["neon_dot"] == Cpu(dot="neon_dot", lookup="tbl")
-    assert flavours["riscv64"] == Cpu()
+    assert flavours["vnni512"] == Cpu(dot="vnni512", lookup="vbmi", gates="avx512")
+    assert flavours["vnni512 without vbmi"] == Cpu(dot="vnni512", lookup="pshufb", gates="avx512")
+    assert flavours["neon_dot"] == Cpu(dot="neon_dot", lookup="tbl", gates="neon")
+    assert flavours["riscv64"] == Cpu(gates="rv64")
     with pytest.raises(ValueError, match="no table look-up"):
         Cpu(dot="generic", lookup="vbmi")

@@ -1,0 +1,50 @@
+"""A network of gates as a function in assembly, and the function as a module of LLVM."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from edgegate.targets.schedules.logic._allocation import Code
+from edgegate.targets.schedules.logic._arm import Neon
+from edgegate.targets.schedules.logic._machine import Machine
+from edgegate.targets.schedules.logic._riscv import Rv64
+from edgegate.targets.schedules.logic._x86 import Avx2, Avx512, Sse2
+
+MACHINES: dict[str, type[Machine]] = {m.name: m for m in (Avx512, Avx2, Sse2, Neon, Rv64)}
+
+
+def machine_for(name: str, batch: int) -> Machine:
+    """The instruction set ``name``, with the narrowest registers that hold a bit of every sample, or the widest."""
+    widths = MACHINES[name].widths
+    return MACHINES[name](next((w for w in widths if 8 * w >= batch), widths[-1]))
+
+
+def lines(code: Code, machine: Machine) -> Iterator[str]:
+    """The instructions of the function."""
+    yield from machine.enter()
+    for kind, a, b, sources in code.instructions:
+        if kind == "gate":
+            yield machine.gate(a, b, sources)
+        elif kind == "load":
+            yield machine.load(a, b)
+        elif kind == "store":
+            yield machine.store(a, b)
+        else:
+            yield machine.copy(a, b)
+    yield from machine.leave()
+
+
+def function(code: Code, machine: Machine) -> tuple[str, str]:
+    """The function's name, and the text of an LLVM module that holds it.
+
+    The function takes the address of slot 0, a multiple of 16. Its instructions are the module's inline
+    assembly: LLVM assembles them as they are, in linear time. The name tells the contents; equal functions of two
+    kernels in one program are defined once.
+    """
+    body = "\n".join(lines(code, machine))
+    name = f"edgegate_logic_{hashlib.sha256(body.encode()).hexdigest()[:16]}"
+    text = (
+        f".ifndef {name}\n.text\n.p2align 6\n.type {name}, %function\n{name}:\n{body}\n.size {name}, .-{name}\n.endif"
+    )
+    return name, 'module asm "' + text.replace("\n", "\\0A") + '"\n'
