@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -19,8 +19,10 @@ from edgegate.proof import LOGIC
 from edgegate.report import gates, networks
 from edgegate.stages import Proof
 from edgegate.storage import Edge, Scores, Storage, Thresholds
-from edgegate.targets._edges import inputs_of, outputs_of
+from edgegate.targets._edges import inputs_of, is_bits, outputs_of
 
+SAMPLES = 64
+"""Least samples of the self-test of a model that takes bits."""
 TOOLS = ("apache-tvm", "apache-tvm-ffi", "numpy", "onnx", "onnx-ir", "torch")
 """What else than EdgeGate decides about the bytes of a program."""
 
@@ -95,11 +97,15 @@ def _versions() -> dict[str, str]:
 def self_test(model: ir.Model, calib: Mapping[str, Array] | None) -> list[vectors.Vector]:
     """Inputs that reach every value of the storage, some near the zero point, and one real sample if there is any.
 
-    The answers are the interpreter's. The same model gives the same vectors.
+    Where all inputs are bits, at least 64 samples, with few ones, as many as zeros, and many. The answers are the
+    interpreter's. The same model gives the same vectors.
     """
     rng = np.random.default_rng(0)
     stored = inputs_of(model)
-    feeds = [[_anything(rng, v) for v in stored], [_something(rng, v) for v in stored]]
+    draws: list[Callable[[np.random.Generator, ir.Value], Array]] = [_anything, _something]
+    if all(is_bits(v) for v in stored):
+        draws = [_something] * min(max(-(-SAMPLES // max(shape(stored[0])[0], 1)), 2), SAMPLES)
+    feeds = [[_bits(rng, v) if is_bits(v) else draw(rng, v) for v in stored] for draw in draws]
     if calib is not None:
         feeds.append(_sample(model, calib))
     return [_vector(model, stored, feed) for feed in feeds]
@@ -126,6 +132,13 @@ def _something(rng: np.random.Generator, value: ir.Value) -> Array:
     low, high, dtype = _limits(value)
     spread = rng.normal((low + high) / 2, (high - low) / 8, shape(value))
     return np.clip(np.rint(spread), low, high).astype(dtype)
+
+
+def _bits(rng: np.random.Generator, value: ir.Value) -> Array:
+    """0 and 1, of another density in each sample."""
+    dims = shape(value)
+    density = rng.choice([0.1, 0.3, 0.5, 0.5, 0.7, 0.9], (*dims[:1], *[1] * (len(dims) - 1)))
+    return (rng.random(dims) < density).astype(np.uint8)
 
 
 def _limits(value: ir.Value) -> tuple[int, int, np.dtype[np.generic]]:

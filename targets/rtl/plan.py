@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 from edgegate.targets._design import Design, Output
 from edgegate.targets.rtl.build import Builder, signed_width
@@ -144,7 +143,7 @@ def _scores(builder: Builder, name: str, out: Output, design: Design, sums: list
     about = (
         f"scores of {out.name!a}: {len(sums)} numbers of {width} bits each, in two's complement, in units of "
         f"2**{-fraction}:",
-        f"score k = sum k / {out.tau!r} + {out.beta!r}, in bits {width} * k + {width - 1} to {width} * k",
+        f"score k = (sum k + {out.beta!r}) / {out.tau!r}, in bits {width} * k + {width - 1} to {width} * k",
     )
     drives = tuple(Drive(text="{0}", operands=(i,)) for i in scores)
     return Port(name=name, width=width * len(sums), about=about, drives=drives, extra=True)
@@ -157,7 +156,7 @@ def _score_port(out: Output) -> bool:
 
 def _meaning(out: Output) -> str:
     """What the counts of an output mean, and whether the module says it."""
-    formula = f"{out.name!a}: score = sum / {out.tau!r} + {out.beta!r}"
+    formula = f"{out.name!a}: score = (sum + {out.beta!r}) / {out.tau!r}"
     found = fixed(out.tau, out.beta)
     if found is None:
         return f"{formula} is left to the reader of the sums: no fixed-point number is equal; the order is the same"
@@ -169,11 +168,10 @@ def _meaning(out: Output) -> str:
 
 
 def fixed(tau: float, beta: float) -> tuple[int, int] | None:
-    """How scores ``counts / tau + beta`` are fixed-point numbers: bits behind the point, and beta in units of these.
+    """How scores ``(counts + beta) / tau`` are fixed-point numbers: bits behind the point, and beta in units of these.
 
-    None where they are none: tau is no power of two, or beta is no multiple of ``1 / tau``.
+    None where they are none: tau is no power of two, or beta no integer.
     """
     if tau <= 0 or math.frexp(tau)[0] != 0.5:
         return None
-    steps = Fraction(beta) * Fraction(tau)
-    return (math.frexp(tau)[1] - 1, int(steps)) if steps.denominator == 1 else None
+    return (math.frexp(tau)[1] - 1, int(beta)) if beta == int(beta) else None

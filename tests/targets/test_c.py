@@ -120,7 +120,7 @@ def test_artifacts_run_here(form, batch):
     rng = np.random.default_rng(2)
     model = classifier(network(rng, 20, (100, 60), 3), GroupSum.contiguous(60, 5), batch=batch)
     artifact = built(model, form, batch)
-    assert verify(artifact.session) == 2
+    assert verify(artifact.session) == max(2, -(-64 // batch))
     x = rng.integers(0, 2, (batch, 20)).astype(np.uint8)
     np.testing.assert_array_equal(artifact(x), interpreter.run(model, {"x": x})["counts"])
 
