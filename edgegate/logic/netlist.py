@@ -17,6 +17,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 WIDEST = 6
 """Most inputs of a gate: its table then fills 64 bits."""
+SHALLOW = 40
+"""A netlist of so many levels is levelled all gates at once."""
 
 
 def literal(node: int, inverted: bool = False) -> int:
@@ -82,7 +84,13 @@ class Netlist:
 
         A gate without inputs is of level 1.
         """
-        level = [0] * (self.first + self.gates)
+        levels = np.zeros(self.first + self.gates, np.int32)
+        for _ in range(SHALLOW):
+            found = 1 + levels[self.fanins].max(1)
+            if np.array_equal(found, levels[self.first :]):
+                return levels
+            levels[self.first :] = found
+        level = [0] * len(levels)  # a deep one settles sooner gate by gate
         for node, row in enumerate(self.fanins.tolist(), self.first):
             level[node] = 1 + max([level[f] for f in row])
         return np.array(level, np.int32)

@@ -78,7 +78,15 @@ def bounds(x: Interval, fanins: Interval, tables: Interval, starts: Interval, ou
         netlist = _netlist(x.dims[-1], *constants)
     except ValueError as e:
         raise OverflowError(f"no network: {e}") from e
-    if not np.array_equal(layered(netlist)[2], constants[2]) or (np.diff(netlist.levels[netlist.first :]) < 0).any():
+    first_gates = constants[2]
+    whole = (
+        len(first_gates)
+        and first_gates[0] == 0
+        and first_gates[-1] == netlist.gates
+        and (np.diff(first_gates) >= 0).all()
+    )
+    known = netlist.first + np.repeat(first_gates[:-1], np.diff(first_gates)) if whole else np.zeros(0)
+    if not whole or (netlist.fanins >= known[:, None]).any():
         raise OverflowError("the gates of a network stand level by level")
     return Bound(output=Interval(low=0, high=1))
 
