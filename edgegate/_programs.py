@@ -11,7 +11,11 @@ from edgegate.artifact import Artifact
 from edgegate.errors import FileError
 
 PROGRAM = "program.so"
-OTHERS = {"c": "edgegate._c_program:CProgram", "verilog": "edgegate._verilog_program:VerilogProgram"}
+OTHERS = {
+    "c": "edgegate._c_program:CProgram",
+    "cuda": "edgegate._cuda_program:CudaProgram",
+    "verilog": "edgegate._verilog_program:VerilogProgram",
+}
 """Target to ``module:class`` of those that are no libraries of TVM: made from the files, the inputs and the outputs."""
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BUILT_IN = {
     "c": "edgegate.targets.c:c",
+    "cuda": "edgegate.targets.cuda:cuda",
     "llvm": "edgegate.targets.llvm:llvm",
     "verilog": "edgegate.targets.verilog:verilog",
 }
