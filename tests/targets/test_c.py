@@ -74,12 +74,20 @@ def recurrent():
     return graph.model(total, rest, graph.add("ArgMax", [total], "class", (2,), np.int64, axis=-1, keepdims=0))
 
 
+def beside():
+    """Constants, inputs and inverted bits, which are counted and given as well."""
+    graph = Graph()
+    y = graph.logic(graph.input("x", (1, 2)), odd(), "y")
+    return graph.model(y, graph.sums(y, weighted(), "total"))
+
+
 RNG = np.random.default_rng(0)
 MODELS = {
     "tables": lambda: classifier(every_table(), None),
     "sums of tables": lambda: classifier(every_table(), GroupSum.contiguous(256, 7)),
     "odd outputs": lambda: classifier(odd(), None, batch=2),
-    "odd weights": lambda: classifier(odd(), weighted(), argmax=True),
+    "odd weights": lambda: classifier(odd(), weighted()),
+    "bits beside sums": beside,
     "one layer": lambda: classifier(network(RNG, 30, (40,)), GroupSum.contiguous(40, 10), argmax=True),
     "two thousand groups": lambda: classifier(network(RNG, 30, (300, 2050)), GroupSum.contiguous(2050, 2000)),
     "wide gates": lambda: classifier(network(RNG, 12, (60, 30), 6), GroupSum.contiguous(30, 3), batch=3),
