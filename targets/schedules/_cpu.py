@@ -96,7 +96,7 @@ def _flavours(features: set[str]) -> tuple[Dot, Lookup]:
 def _gates(features: set[str]) -> Gates | None:
     """What code of gates is written in."""
     needs: dict[Gates, set[str]] = {
-        "avx512": {"64bit", "avx512f", "avx512vl"}, "avx2": {"64bit", "avx2"}, "sse2": {"64bit", "sse2"},
+        "avx512": {"64bit", "avx512bw", "avx512vl"}, "avx2": {"64bit", "avx2"}, "sse2": {"64bit", "sse2"},
         "neon": {"neon", "fp-armv8"}, "rv64": {"64bit", "i"},
     }  # fmt: skip
     return next((name for name, needed in needs.items() if needed <= features), None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from edgegate.targets.schedules.logic._allocation import Code
 from edgegate.targets.schedules.logic._arm import Neon
@@ -38,13 +39,16 @@ def lines(code: Code, machine: Machine) -> Iterator[str]:
 def function(code: Code, machine: Machine) -> tuple[str, str]:
     """The function's name, and the text of an LLVM module that holds it.
 
-    The function takes the address of slot 0, a multiple of 16. Its instructions are the module's inline
-    assembly: LLVM assembles them as they are, in linear time. The name tells the contents; equal functions of two
-    kernels in one program are defined once.
+    The function takes the address of slot 0, a multiple of 16. Its instructions are the module's inline assembly:
+    LLVM assembles them as they are, in linear time. The name tells the contents.
     """
-    body = "\n".join(lines(code, machine))
-    name = f"edgegate_logic_{hashlib.sha256(body.encode()).hexdigest()[:16]}"
-    text = (
-        f".ifndef {name}\n.text\n.p2align 6\n.type {name}, %function\n{name}:\n{body}\n.size {name}, .-{name}\n.endif"
-    )
-    return name, 'module asm "' + text.replace("\n", "\\0A") + '"\n'
+    body = list(lines(code, machine))
+    name = f"edgegate_logic_{hashlib.sha256(chr(10).join(body).encode()).hexdigest()[:16]}"
+    return name, module(name, body)
+
+
+def module(name: str, body: Iterable[str]) -> str:
+    """The text of an LLVM module with a function in assembly; one that several kernels bring is defined once."""
+    start = (f".ifndef {name}", ".text", ".p2align 6", f".type {name}, %function", f"{name}:")
+    end = (f".size {name}, .-{name}", ".endif")
+    return "".join(f'module asm "{line}"\n' for line in chain(start, body, end))

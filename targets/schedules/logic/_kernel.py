@@ -8,15 +8,19 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from edgegate.graph import shape
-from edgegate.targets.schedules._bits import WORD, Terms, Words, ones
+from edgegate.targets.schedules._bits import WORD, Words, ones
 from edgegate.targets.schedules._cpu import Cpu
 from edgegate.targets.schedules._geometry import tasks
 from edgegate.targets.schedules._group import Group
 from edgegate.targets.schedules._kernel import Builder, Kernel, Unsupported
 from edgegate.targets.schedules._registers import Expr, bind
+from edgegate.targets.schedules.logic import _pack_x86
 from edgegate.targets.schedules.logic._allocation import Code, allocate
-from edgegate.targets.schedules.logic._assembly import function, machine_for
+from edgegate.targets.schedules.logic._assembly import function, machine_for, module
+from edgegate.targets.schedules.logic._count import HELPER, Counter, planes_of
 from edgegate.targets.schedules.logic._network import Network, network_of
+from edgegate.targets.schedules.logic._pack import Packer, Rows
+from edgegate.targets.schedules.logic._transpose import GROUP
 
 
 def logic_code(group: Group, cpu: Cpu) -> Kernel:
@@ -37,46 +41,67 @@ def logic_code(group: Group, cpu: Cpu) -> Kernel:
     if not network.netlist.inputs or not len(network.netlist.outputs):
         raise Unsupported("no bits")
     code = allocate(network.netlist, machine)
-    name, module = function(code, machine)
-    builder, width = Builder(group, cpu), 8 * machine.width // WORD
-    blocks = -(-samples // (WORD * width))
+    name, text = function(code, machine)
+    if machine.name == "avx512":
+        text += module(_pack_x86.NAME, _pack_x86.packing())
+    builder, block = Builder(group, cpu), 8 * machine.width
+    blocks = -(-samples // block)
     work = blocks * len(code.instructions) * cpu.lanes
-    imported = T.attr(0, "pragma_import_llvm", tvm_ir.StringImm(module))
+    imported = T.attr(0, "pragma_import_llvm", tvm_ir.StringImm(text + HELPER))
     with builder.body(), imported, tasks(cpu, blocks, work) as (start, stop):
-        buffer = T.alloc_buffer((code.slots * width,), "uint64")
-        words = Words(registers=builder.registers, buffer=buffer, width=width, samples=samples)
+        size = max(code.slots, _pack_x86.slots_for(network.netlist.inputs))
+        slots = T.alloc_buffer((size * block // WORD,), "uint64")
+        ends = _Ends(builder, network, code, machine.width, machine.widths[-1], slots)
         with T.serial(0, stop - start) as i:
-            first = bind((start + i) * (WORD * width))
-            _enter(words, builder.flat(source), network.netlist.inputs, first)
-            T.evaluate(T.call_extern("int32", name, buffer.data))
-            _leave(builder, words, network, code, first)
+            first = bind((start + i) * block)
+            ends.enter(first)
+            T.evaluate(T.call_extern("int32", name, slots.data))
+            ends.leave(first)
     return builder.kernel()
 
 
-def _enter(words: Words, source: Expr, inputs: int, first: Expr) -> None:
-    with T.serial(0, words.width) as w:
-        T.buffer_store(words.buffer, tirx.const(0, "uint64"), [w])
-        words.pack(source, inputs, bind(first + w * WORD), w)
+class _Ends:
+    """What stands before and behind the code of the network: bytes to bits, and bits to bytes or to sums.
 
+    Args:
+        builder: Of the kernel.
+        network: What is computed.
+        code: Where its outputs are.
+        width: Bytes of a slot.
+        lanes: Bytes of a register.
+        slots: Memory, uint64.
+    """
 
-def _leave(builder: Builder, words: Words, network: Network, code: Code, first: Expr) -> None:
-    result, sums, outputs = builder.flat(builder.group.output), network.sums, network.netlist.outputs
-    slots = np.array([code.outputs[o] for o in (outputs >> 1).tolist()], np.int32)
-    inverted = outputs & 1
-    if sums is None:
-        buffers = builder.constant(slots), builder.constant(ones(inverted))
-        with T.serial(0, words.width) as w:
-            words.unpack(*buffers, len(slots), bind(first + w * WORD), w, result)
-        return
-    weight = np.where(inverted[sums.member], -sums.weight, sums.weight)
-    offset = sums.offset.astype(np.int64)
-    np.add.at(offset, sums.group, inverted[sums.member] * sums.weight.astype(np.int64))
-    terms = Terms(
-        groups=sums.groups,
-        starts=builder.constant(np.searchsorted(sums.group, np.arange(sums.groups + 1)).astype(np.int32)),
-        slots=builder.constant(np.append(slots[sums.member], 0).astype(np.int32)),
-        weight=builder.constant(np.append(weight, 0).astype(np.int32)),
-        offset=builder.constant(offset.astype(np.int32)),
-    )
-    with T.serial(0, words.width) as w:
-        words.count(terms, bind(first + w * WORD), w, result)
+    def __init__(self, builder: Builder, network: Network, code: Code, width: int, lanes: int, slots: Expr) -> None:
+        (source,) = {v for v in builder.group.nodes[0].inputs[:1] if v is not None}
+        self.samples, self.count = int(np.prod(shape(source)[:-1])), network.netlist.inputs
+        self.source, self.result = builder.flat(source), builder.flat(builder.group.output)
+        self.words = Words(registers=builder.registers, buffer=slots, width=8 * width // WORD, samples=self.samples)
+        rows = Rows(buffer=self.source, samples=self.samples, count=self.count)
+        self.packer = Packer(rows, slots, width, lanes) if width >= GROUP else None
+        nodes, inverted = network.netlist.outputs >> 1, network.netlist.outputs & 1
+        places = np.array([code.outputs[node] for node in nodes.tolist()], np.int32)
+        self.outputs, self.counter = len(nodes), None
+        if network.sums is not None:
+            planes = planes_of(network.sums, places, inverted)
+            self.counter = Counter(builder, planes, network.sums.groups, slots, self.samples, self.words.width)
+        else:
+            self.places, self.flips = builder.constant(places), builder.constant(ones(inverted))
+
+    def enter(self, first: Expr) -> None:
+        """Fill the slots of false and of the inputs."""
+        for w in range(self.words.width):
+            T.buffer_store(self.words.buffer, tirx.const(0, "uint64"), [w])
+        if self.packer is not None:
+            self.packer.pack(first)
+            return
+        with T.serial(0, self.words.width) as w:
+            self.words.pack(self.source, self.count, bind(first + w * WORD), w)
+
+    def leave(self, first: Expr) -> None:
+        """Write the results."""
+        if self.counter is not None:
+            self.counter.write(first)
+            return
+        with T.serial(0, self.words.width) as w:
+            self.words.unpack(self.places, self.flips, self.outputs, bind(first + w * WORD), w, self.result)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 from collections.abc import Sequence
 from typing import Any
 
@@ -102,6 +104,31 @@ def test_weights_and_offsets(target):
     )  # fmt: skip
     netlist = network(np.random.default_rng(1), 20, (60, 8), 4)
     check([classifier(netlist, sums, batch=70), classifier(netlist, sums, batch=600)], target)
+
+
+def at_the_end(like: Any) -> Any:
+    """A tensor that ends where memory may not be read any more."""
+    pages = -(-like.nbytes // mmap.PAGESIZE)
+    memory = mmap.mmap(-1, (pages + 1) * mmap.PAGESIZE)
+    whole = np.frombuffer(memory, np.uint8)
+    guard = ctypes.c_void_p(whole.ctypes.data + pages * mmap.PAGESIZE)
+    assert ctypes.CDLL(None).mprotect(guard, ctypes.c_size_t(mmap.PAGESIZE), 0) == 0
+    start = pages * mmap.PAGESIZE - like.nbytes
+    tensor = whole[start : start + like.nbytes].reshape(like.shape)
+    tensor[:] = like
+    return tensor
+
+
+@pytest.mark.parametrize("target", HERE)
+def test_whole_blocks_read_no_byte_too_many(target):
+    cpu, rng = Cpu.of(tvm.target.Target(target), 1), np.random.default_rng(7)
+    sizes = [(512, count) for count in (1, 63, 64, 65, 127, 128, 400)] + [(1024, 65), (576, 70), (64, 65)]
+    cases = [case(classifier(network(rng, n, (200, 30)), None, batch=batch), cpu, rng) for batch, n in sizes]
+    for function, (made, x, expected) in zip(functions_of([made for made, _, _ in cases], target), cases, strict=True):
+        given = [tvm.runtime.tensor(np.ascontiguousarray(a)) for a in arguments(made, x)[1:]]
+        result = tvm.runtime.tensor(np.full_like(expected, POISON))
+        function(tvm.runtime.from_dlpack(at_the_end(x)), *given, result)
+        np.testing.assert_array_equal(result.numpy(), expected)
 
 
 def test_deep_and_wide():
