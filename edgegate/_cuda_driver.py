@@ -189,19 +189,21 @@ class Kernel:
         call("cuFuncSetAttribute", self._function, DYNAMIC_SHARED, size, what=f"{size} bytes of shared memory")
 
     def launch(
-        self, grid: int, block: int, arguments: Sequence[Any], *, shared: int = 0, stream: int | None = None
-    ) -> None:
+        self, grid: int | tuple[int, int], block: int, arguments: Sequence[Any], *, shared: int = 0,
+        stream: int | None = None,
+    ) -> None:  # fmt: skip
         """Start the kernel; returns at once.
 
         Args:
-            grid: Blocks.
+            grid: Blocks, along one or two axes.
             block: Threads of a block.
             arguments: Of ctypes, in the kernel's order.
             shared: Bytes of shared memory of a block.
             stream: The driver's handle; None: the default stream.
         """
         pointers = (ctypes.c_void_p * len(arguments))(*[ctypes.addressof(a) for a in arguments])
-        sizes = (grid, 1, 1, block, 1, 1, shared)
+        across, down = (grid, 1) if isinstance(grid, int) else grid
+        sizes = (across, down, 1, block, 1, 1, shared)
         call("cuLaunchKernel", self._function, *sizes, ctypes.c_void_p(stream), pointers, None, what="a kernel")
 
 

@@ -85,8 +85,7 @@ def program_of(design: Design, capabilities: Sequence[int]) -> dict[str, bytes]:
         ValueError: The network is too large.
         ToolchainError: nvcc is missing or fails.
     """
-    counted = 0 if design.sums is None else design.sums.bits
-    shown = len(design.netlist.outputs) - counted
+    shown = sum(out.size for out in design.outputs if out.kind == "bits")
     contents: dict[str, bytes] = {}
     images: list[dict[str, Any]] = []
     plans: dict[int, Choice] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -43,6 +44,8 @@ class _State:
     pending: dict[int, None]
     """Nodes made and to be counted, not counted yet."""
     levels: Array
+    kinds: list[int]
+    """Of each gate: gates of the same kind can share a step."""
     live: int = 0
 
     def read(self, node: int, dying: list[int]) -> None:
@@ -65,6 +68,7 @@ def phases(
     room: int,
     due: Callable[[list[int], bool], list[int]],
     fit: Callable[[list[int], int], int],
+    lanes: int,
 ) -> list[Phase]:
     """Cut a network into phases.
 
@@ -77,6 +81,7 @@ def phases(
         due: Of the nodes that may be counted, those that a phase should count; all of them if the flag is set, because
             there is little room or nothing else to do.
         fit: How many gates a phase should have that counts these nodes and may have that many.
+        lanes: Gates that a warp computes at a time if they have the same table.
 
     Raises:
         Crowded: More values than ``room`` would have to be alive.
@@ -90,12 +95,35 @@ def phases(
         most = min(room - state.live, len(ready))
         pending = list(state.pending)
         sums = due(pending, most < fit([], room))
-        take = ready[: fit(sums, most)]
+        take = _alike(ready, fit(sums, most), state.kinds, lanes)
         if not take and not sums:
             raise Crowded(f"more than {room} values would be alive at a time")
         made.append(_run(state, take, sums, wanted))
-        ready = ready[len(take) :] + _released(state, take)
+        gone = set(take)
+        ready = [g for g in ready if g not in gone] + _released(state, take)
     return made
+
+
+def _alike(ready: list[int], wanted: int, kinds: list[int], lanes: int) -> list[int]:
+    """About the first ``wanted`` of the gates, but of each kind a multiple of ``lanes`` where there are enough."""
+    if wanted >= len(ready):
+        return ready
+    groups: defaultdict[int, list[int]] = defaultdict(list)
+    for g in ready:
+        groups[kinds[g]].append(g)
+    first = Counter(kinds[g] for g in ready[:wanted])
+    quota = {kind: n - n % lanes for kind, n in first.items()}
+    left = wanted - sum(quota.values())
+    while left >= lanes:
+        able = [kind for kind, own in groups.items() if len(own) >= quota.get(kind, 0) + lanes]
+        if not able:
+            break
+        most = max(able, key=lambda kind: first[kind] - quota.get(kind, 0))
+        quota[most] = quota.get(most, 0) + lanes
+        left -= lanes
+    take = [g for kind, n in quota.items() for g in groups[kind][:n]]
+    gone = set(take)
+    return take + [g for g in ready if g not in gone][:left]
 
 
 def _begin(netlist: Netlist, gates: Gates, counted: Sequence[int], pinned: Sequence[int]) -> _State:
@@ -110,9 +138,10 @@ def _begin(netlist: Netlist, gates: Gates, counted: Sequence[int], pinned: Seque
     missing = [sum(f >= gates.first for f in row) for row in operands]
     inputs = {node: None for node in counted if 0 < node < gates.first}
     live = sum(1 for node in range(1, gates.first) if uses[node])
+    kinds = (gates.arity.astype(np.int64) * 256 + gates.tables).tolist()
     return _State(
         gates=gates, operands=operands, readers=readers, uses=uses, missing=missing, pending=inputs,
-        levels=netlist.levels, live=live,
+        levels=netlist.levels, kinds=kinds, live=live,
     )  # fmt: skip
 
 

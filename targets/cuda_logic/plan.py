@@ -10,16 +10,17 @@ import numpy as np
 
 from edgegate.graph import Array
 from edgegate.logic import GroupSum, Netlist
+from edgegate.targets.cuda_logic.colouring import Colouring
 from edgegate.targets.cuda_logic.encode import COMPACT, Encoder
 from edgegate.targets.cuda_logic.gates import Gates
 from edgegate.targets.cuda_logic.phases import Crowded, Phase, phases
 from edgegate.targets.cuda_logic.shape import Shape
 from edgegate.targets.cuda_logic.slots import Slots
-from edgegate.targets.cuda_logic.steps import Kind, Step, steps_of
+from edgegate.targets.cuda_logic.steps import PAD, Kind, Step, steps_of
 from edgegate.targets.cuda_logic.teams import READS, Teams, planes
 from edgegate.targets.cuda_logic.terms import terms_of
 
-ROUNDS = 4
+ROUNDS = 6
 """Steps of a warp between two barriers that a phase is made for."""
 
 
@@ -110,7 +111,10 @@ class _Planner:
             room=self.limit - self.shape.colours,
             due=self._due,
             fit=self._fit,
+            lanes=self.shape.gates,
         )
+        sums_of = {node: list(own) for node, own in self.counted.items()}
+        self.colouring = Colouring(self.gates, found, sums_of, self.shape.colours, self.rng)
         given = self._inputs([*counted, *pinned])
         for phase in found:
             self._phase(phase)
@@ -164,9 +168,16 @@ class _Planner:
         read[self.gates.operands] = True
         read[list(kept)] = True
         given = np.full(self.netlist.inputs, -1, np.int32)
-        for i in np.flatnonzero(read[1 : self.netlist.first]):
-            self.slot[1 + i] = given[i] = self.slots.take([int(i) % self.shape.colours])
+        for i in np.flatnonzero(read[1 : self.netlist.first]).tolist():
+            given[i] = self._settle(1 + i, range(self.shape.colours))
         return given
+
+    def _settle(self, node: int, colours: Sequence[int]) -> int:
+        """A slot for a node, of one of the colours where possible."""
+        slot = self.slots.take(self.colouring.best(node, colours))
+        self.colouring.settle(node, slot % self.shape.colours)
+        self.slot[node] = slot
+        return slot
 
     def _phase(self, phase: Phase) -> None:
         found = steps_of(phase.gates, self.gates, self.slot % self.shape.colours, self.shape, self.rng)
@@ -182,10 +193,10 @@ class _Planner:
         """Slots for what a step makes: those of a set have different colours where possible."""
         colours = self.shape.colours
         for start in range(0, len(step.gates), colours):
-            wanted = self.rng.permutation(colours).tolist()
-            for i, gate in enumerate(step.gates[start : start + colours].tolist()):
-                if gate >= 0:
-                    self.slot[self.gates.first + gate] = self.slots.take(wanted[i:] or wanted)
+            left = set(range(colours))
+            for gate in step.gates[start : start + colours].tolist():
+                if gate != PAD:
+                    left.discard(self._settle(self.gates.first + gate, sorted(left)) % colours)
 
     def _counting(self, sums: Sequence[Sequence[int]], start: int, nodes: set[int]) -> dict[int, list[list[list[int]]]]:
         """What the warps count of ``nodes``: by warp, steps of lists of up to four terms for each lane."""

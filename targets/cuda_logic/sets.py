@@ -12,48 +12,62 @@ import numpy as np
 
 from edgegate.graph import Array
 
+TRIES = 6
+"""Searches for a set without a conflict before one with conflicts is taken."""
 
-def grouped(colours: Array, size: int, rng: np.random.Generator) -> tuple[Array, int]:
+
+def grouped(colours: Array, size: int, rng: np.random.Generator, orders: Array | None = None) -> tuple[Array, Array]:
     """Gates in sets of ``size``, as many as possible without two operands of a colour in the same column.
 
     Args:
         colours: int [G, k]: of the operands.
         size: Gates of a set, the number of colours.
         rng: Breaks ties.
+        orders: int [n, k]: the orders of the columns that are as good as the given one, which is the first of them;
+            None: there is no other.
 
     Returns:
-        int [G]: the gates in their order; every ``size`` are a set. And how many gates, from the first on, are in
-        sets without a conflict.
+        int [G]: the gates in their order; every ``size`` are a set. And int [G, k]: the order of each gate's columns.
+        Sets without a conflict come first.
     """
     k = colours.shape[1]
-    keys = colours @ size ** np.arange(k)
-    order = np.argsort(keys, kind="stable")
-    kinds, starts, counts = np.unique(keys[order], return_index=True, return_counts=True)
-    digits = kinds[:, None] // size ** np.arange(k) % size
-    pools = [order[s : s + n].tolist() for s, n in zip(starts, counts, strict=True)]
-    left = counts.astype(np.float64)
-    good: list[int] = []
-    spare: list[int] = []
+    orders = np.arange(k)[None] if orders is None else orders
+    kinds, inverse = np.unique(colours @ size ** np.arange(k), return_inverse=True)
+    digits = (kinds[:, None] // size ** np.arange(k) % size)[:, orders].reshape(-1, k)
+    pools = [np.flatnonzero(inverse == i).tolist() for i in range(len(kinds))]
+    left = np.array([len(pool) for pool in pools], np.int64)
+    good: list[tuple[int, int]] = []
+    spare: list[tuple[int, int]] = []
     while left.sum() >= size:
-        chosen = _one_set(digits, left + rng.random(len(left)) * (left > 0) / 2, size)
-        for kind in chosen:
-            left[kind] -= 1
-        found = [pools[kind].pop() for kind in chosen]
+        chosen: list[int] = []
+        for _ in range(TRIES):
+            chosen = max(chosen, _one_set(digits, left, len(orders), size, rng), key=len)
+            if len(chosen) == size:
+                break
+        np.subtract.at(left, np.array(chosen) // len(orders), 1)
+        found = [(pools[row // len(orders)].pop(), row % len(orders)) for row in chosen]
         (good if len(found) == size else spare).extend(found)
-    spare += [gate for pool in pools for gate in pool]
-    return np.array(good + _patched(colours, spare, size), np.int64), len(good)
+    spare += [(gate, 0) for pool in pools for gate in pool]
+    turned = {gate: orders[turn] for gate, turn in good}
+    last = _patched(colours, [gate for gate, _ in spare], size)
+    order = np.array([gate for gate, _ in good] + last, np.int64)
+    return order, np.array([turned.get(gate, orders[0]) for gate in range(len(colours))]).reshape(-1, k)
 
 
-def _one_set(digits: Array, left: Array, size: int) -> list[int]:
-    """Kinds of gates, of those left, that fit together; starts with the most frequent."""
+def _one_set(digits: Array, left: Array, turns: int, size: int, rng: np.random.Generator) -> list[int]:
+    """Rows of ``digits`` that fit together, the most frequent kinds first: kind times ``turns`` plus the order."""
     chosen: list[int] = []
-    weight = np.where(left >= 1, left, 0)
+    noisy = np.where(left > 0, left + rng.random(len(left)), 0.0)
+    weight = np.repeat(noisy, turns) * rng.uniform(0.7, 1.0, len(left) * turns)
     while len(chosen) < size:
-        kind = int(weight.argmax())
-        if weight[kind] == 0:
+        row = int(weight.argmax())
+        if weight[row] == 0:
             break
-        chosen.append(kind)
-        weight = np.where((digits == digits[kind]).any(1), 0, weight)
+        chosen.append(row)
+        weight = np.where((digits == digits[row]).any(1), 0, weight)
+        kind = row // turns
+        if sum(other // turns == kind for other in chosen) >= left[kind]:
+            weight[kind * turns : (kind + 1) * turns] = 0
     return chosen
 
 

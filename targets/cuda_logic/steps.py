@@ -9,7 +9,7 @@ from enum import IntEnum
 import numpy as np
 
 from edgegate.graph import Array
-from edgegate.targets.cuda_logic.gates import WIDTH, Gates
+from edgegate.targets.cuda_logic.gates import WIDTH, Gates, symmetries
 from edgegate.targets.cuda_logic.sets import grouped
 from edgegate.targets.cuda_logic.shape import Shape
 
@@ -55,7 +55,7 @@ def steps_of(chosen: Sequence[int], gates: Gates, colour: Array, shape: Shape, r
 
     Args:
         chosen: Numbers of gates.
-        gates: All gates.
+        gates: All gates; the order of their operands may change where the table allows it.
         colour: int [nodes]: colour of every node's slot.
         shape: Of the block.
         rng: Breaks ties.
@@ -64,9 +64,12 @@ def steps_of(chosen: Sequence[int], gates: Gates, colour: Array, shape: Shape, r
     found: list[Step] = []
     mixed: dict[int, list[int]] = {2: [], 3: []}
     keys = gates.arity[numbers].astype(np.int64) * 256 + gates.tables[numbers]
-    for key in np.unique(keys):
-        arity, own = int(key) // 256, numbers[keys == key]
-        order, _ = grouped(colour[gates.operands[own, :arity]], shape.colours, rng)
+    for key in np.unique(keys).tolist():
+        arity, own = key // 256, numbers[keys == key]
+        orders = np.array(symmetries(key % 256))
+        orders = orders[(orders[:, arity:] == np.arange(arity, WIDTH)).all(1), :arity]
+        order, turned = grouped(colour[gates.operands[own, :arity]], shape.colours, rng, orders)
+        gates.operands[own, :arity] = np.take_along_axis(gates.operands[own, :arity], turned, 1)
         whole = len(own) // shape.gates * shape.gates
         found += _cut(own[order[:whole]], Kind.ONE_TABLE, shape.gates)
         mixed[arity] += own[order[whole:]].tolist()

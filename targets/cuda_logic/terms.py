@@ -30,6 +30,7 @@ def terms_of(netlist: Netlist, sums: GroupSum | None) -> tuple[Netlist, list[lis
     if int(np.abs(sums.weight.astype(np.int64)).sum()) > MOST_TERMS:
         raise ValueError(f"the weights of the sums add up to more than {MOST_TERMS}")
     offset = sums.offset.astype(np.int64)
+    netlist = _turned(netlist, sums)
     found: list[list[int]] = [[] for _ in range(sums.groups)]
     complements: dict[int, int] = {}
     after = netlist.first + netlist.gates
@@ -43,6 +44,23 @@ def terms_of(netlist: Netlist, sums: GroupSum | None) -> tuple[Netlist, list[lis
         counted = complements.setdefault(node, after + len(complements)) if flipped else node
         found[k] += [counted] * abs(weight)
     return _with_complements(netlist, list(complements)), found, offset.astype(np.int32)
+
+
+def _turned(netlist: Netlist, sums: GroupSum) -> Netlist:
+    """The same network, but gates that are only ever subtracted are complemented, and with them how they are read."""
+    inverted = (netlist.outputs[sums.member] & 1 == 1) ^ (sums.weight < 0)
+    nodes = netlist.outputs[sums.member] >> 1
+    turn = np.zeros(netlist.first + netlist.gates, bool)
+    turn[nodes[inverted]] = True
+    turn[nodes[~inverted]] = False
+    turn[: netlist.first] = False
+    address = np.arange(1 << netlist.k)
+    masks = (turn[netlist.fanins].astype(np.int64) << np.arange(netlist.k)).sum(1)
+    bits = netlist.tables[:, None] >> (address[None] ^ masks[:, None]).astype(np.uint64) & np.uint64(1)
+    bits ^= turn[netlist.first :, None].astype(np.uint64)
+    tables = (bits << address.astype(np.uint64)).sum(1, dtype=np.uint64)
+    outputs = netlist.outputs ^ turn[netlist.outputs >> 1].astype(np.int32)
+    return Netlist(inputs=netlist.inputs, fanins=netlist.fanins, tables=tables, outputs=outputs)
 
 
 def _with_complements(netlist: Netlist, nodes: list[int]) -> Netlist:

@@ -27,12 +27,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) logic_net(
   const int groups = int((words + WORDS - 1) / WORDS);
   const word first = warp * LANES + lane / SHARERS, stride = WARPS * LANES;
   // Two steps are on their way at any time; the first two stand behind the last once more.
-  const word* at = program + first * ENTRY;
+  const word* from_here = program + first * ENTRY;
   const word* heads_at = heads + warp;
   Entry even, odd;
   word even_head, odd_head;
-  fetch(even, even_head, at, heads_at);
-  fetch(odd, odd_head, at + stride * ENTRY, heads_at + WARPS);
+  fetch(even, even_head, from_here, heads_at);
+  fetch(odd, odd_head, from_here + stride * ENTRY, heads_at + WARPS);
 
   for (int i = thread; i < COLOURS * WORDS; i += THREADS) base[i] = 0;
   for (int group = blockIdx.x; group < groups; group += gridDim.x) {
@@ -51,6 +51,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) logic_net(
       }
       store(memory, from.y, v);
     }
+    // What the block reads next comes from afar: ask for it now.
+    if (column + (long long)gridDim.x * WORDS < words)
+      for (int i = thread; i < givens; i += THREADS) {
+        const long long at = reinterpret_cast<const int2*>(given)[i].x * pitch + column + (long long)gridDim.x * WORDS;
+        asm volatile("prefetch.global.L2 [%0];" ::"l"(packed + at));
+      }
 #if SUMS
     word planes[VECTOR][PLANES];
 #pragma unroll
@@ -62,7 +68,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) logic_net(
     int best = 0, best_at = 0;
 #endif
 #endif
-    const word* next = at;
+    const word* next = from_here;
     const word* next_head = heads_at;
 #if SUMS
     auto flush = [&]() {
