@@ -35,7 +35,7 @@ def definitions(plan: Plan, blocks: int = 1) -> dict[str, int | str]:
         "BARRIER": f"{BARRIER}u", "COUNTS": f"{COUNTS}u", "FLUSHES": 2, "SHOWN": len(plan.shown),
         "SUMS": teams.groups, "PLANES": plan.planes, "TEAM": teams.lanes * shape.sharers,
         "TALLY": tally_planes(plan), "TEAMS": teams.at_once * teams.each, "EACH": teams.each,
-        "AT_ONCE": max(teams.at_once, 1), "TALLY_AT": shape.words * (shape.colours if _overlaid(plan) else plan.slots),
+        "AT_ONCE": max(teams.at_once, 1), "COUNTING": _counting(plan), "TALLY_AT": tally_at(plan),
     }  # fmt: skip
 
 
@@ -47,12 +47,27 @@ def tally_planes(plan: Plan) -> int:
 def shared_bytes(plan: Plan) -> int:
     """Bytes of shared memory that a block takes."""
     teams, words = plan.teams, plan.shape.words
-    tally = teams.at_once * teams.each * (-(-tally_planes(plan) // 8) * 8 * words + 1) if teams.groups else 0
-    if not plan.shape.shared:
-        return 4 * tally
-    return 4 * max(plan.slots * words, tally + words * (plan.shape.colours if _overlaid(plan) else plan.slots))
+    size = -(-tally_planes(plan) // 8) * 8 * words + 1
+    tally = teams.at_once * teams.each * size if teams.groups else 0
+    return 4 * max(plan.slots * words, tally_at(plan) + tally) if plan.shape.shared else 4 * tally
 
 
-def _overlaid(plan: Plan) -> bool:
-    """Whether the counts may lie where the values were: nothing reads these any more."""
-    return plan.teams.rounds <= 1 and not len(plan.shown)
+def tally_at(plan: Plan) -> int:
+    """Where the counts of the teams lie, in words: upon values that nothing reads any more, if there are such.
+
+    Zeros and inputs keep their slots, so that the next inputs can come while the counts are written out.
+    """
+    if plan.teams.rounds > 1 or len(plan.shown):
+        return plan.slots * plan.shape.words
+    return max(plan.shape.colours, int(plan.given.max(initial=-1)) + 1) * plan.shape.words
+
+
+def _counting(plan: Plan) -> int:
+    """Warps that add up the counts of a team; those behind them give the block its next inputs meanwhile.
+
+    All of them if nobody can, since the values are still read.
+    """
+    teams = plan.teams
+    if teams.rounds != 1 or len(plan.shown) or not plan.shape.shared:
+        return plan.shape.warps
+    return -(-teams.at_once * teams.each // teams.in_warp)

@@ -35,10 +35,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) logic_net(
   fetch(odd, odd_head, from_here + stride * ENTRY, heads_at + WARPS);
 
   for (int i = thread; i < COLOURS * WORDS; i += THREADS) base[i] = 0;
-  for (int group = blockIdx.x; group < groups; group += gridDim.x) {
+  // Inputs of a group to their slots, by some threads, the first of them number 0.
+  auto give = [&](int group, int i, int threads) {
     const long long column = (long long)group * WORDS;
     const bool whole = column + WORDS <= words && pitch % VECTOR == 0;
-    for (int i = thread; i < givens * SHARERS; i += THREADS) {
+    for (; i < givens * SHARERS; i += threads) {
       const int2 from = reinterpret_cast<const int2*>(given)[i / SHARERS];
       const word* source = packed + from.x * pitch + column + part;
       Vec v;
@@ -51,6 +52,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) logic_net(
       }
       store(memory, from.y, v);
     }
+  };
+#if COUNTING < WARPS
+  give(blockIdx.x, thread, THREADS);
+#endif
+  for (int group = blockIdx.x; group < groups; group += gridDim.x) {
+#if COUNTING == WARPS
+    give(group, thread, THREADS);
+#endif
+    const long long column = (long long)group * WORDS;
     // What the block reads next comes from afar: ask for it now.
     if (column + (long long)gridDim.x * WORDS < words)
       for (int i = thread; i < givens; i += THREADS) {
@@ -73,6 +83,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) logic_net(
 #if SUMS
     auto flush = [&]() {
       __syncthreads();
+#if COUNTING < WARPS
+      if (warp >= COUNTING && group + gridDim.x < groups)
+        give(group + gridDim.x, thread - 32 * COUNTING, THREADS - 32 * COUNTING);  // nobody reads the slots any more
+#endif
       if (warp * (32 / TEAM) < TEAMS) tally(planes, tallies, warp, lane);
 #pragma unroll
       for (int v = 0; v < VECTOR; ++v)
