@@ -12,10 +12,14 @@ import onnx_ir as ir
 import pytest
 import tvm
 
-from edgegate import interpreter
+from edgegate import CompileOptions, interpreter
 from edgegate.logic import GroupSum, Netlist
+from edgegate.stages import prove
 from edgegate.targets._machine import machine
+from edgegate.targets.llvm import llvm
 from edgegate.targets.schedules import Cpu, kernel, partition
+from edgegate.targets.schedules._kernel import Unsupported
+from edgegate.targets.schedules.logic import Bound, bound
 from tests.targets import emulator
 from tests.targets.logic_models import Graph, classifier, network
 from tests.targets.schedules.kernels import HERE, NATIVE, functions_of
@@ -166,13 +170,40 @@ def test_other_processors(name, tmp_path):
         pytest.skip(f"needs {made_for.architecture.compiler} and {emulator.emulator(made_for)}")
     cpu = Cpu.of(made_for.target)
     assert cpu.gates == name
-    cases = [case(model, cpu, rng) for model in some_models((1, 64, 65, 130, 300))]
+    far = network(rng, {"neon": 70_000, "rv64": 3000}[name], (60, 20))  # more slots than base registers reach
+    cases = [case(m, cpu, rng) for m in (*some_models((1, 64, 65, 130, 300)), classifier(far, None, batch=70))]
     functions = {f"k{i}": made.func for i, (made, _, _) in enumerate(cases)}
     calls = [(f"k{i}", arguments(made, x), expected) for i, (made, x, expected) in enumerate(cases)]
     for (_, _, expected), found in zip(calls, emulator.run(functions, calls, made_for, tmp_path), strict=True):
         np.testing.assert_array_equal(found, expected)
 
 
+def test_a_program_with_code():
+    """Linked as a library; kernels that share a network's function, and two networks."""
+    rng = np.random.default_rng(8)
+    one, two = network(rng, 40, (200, 90)), network(rng, 90, (200, 30), 3)
+    graph = Graph()
+    first, second = (graph.input(name, (batch, 40)) for name, batch in (("x0", 600), ("x1", 1024)))
+    y = graph.logic(first, one, "y0")
+    z = graph.logic(graph.logic(second, one, "b1"), two, "y1")
+    model = graph.model(y, z, graph.sums(y, GroupSum.contiguous(90, 10), "y2"))
+    artifact = llvm(CompileOptions(threads=1))(model, prove(model))
+    data = {name: rng.integers(0, 2, (n, 40)).astype(np.uint8) for name, n in (("x0", 600), ("x1", 1024))}
+    expected = interpreter.run(model, data)
+    for found, name in zip(artifact(*data.values()), ("y0", "y1", "y2"), strict=True):
+        np.testing.assert_array_equal(found, expected[name])
+
+
 def test_instruction_sets():
     names = {"znver5": "avx512", "x86-64-v4": "avx512", "x86-64-v3": "avx2", "x86-64": "sse2"}
     assert {c: Cpu.of(machine("x86_64-linux-gnu", c).target).gates for c in names} == names
+
+
+def test_the_bound_counts_instructions():
+    fanins = np.array([[1, 2, 3], [1, 2, 3]], np.int32)
+    adder = Netlist(inputs=3, fanins=fanins, tables=np.array([0x96, 0xE8], np.uint64), outputs=np.array([8, 10], "i4"))
+    found = bound(adder, None, 5000, Cpu(gates="avx512"))
+    assert found == Bound(samples=512, width=64, gates=2, loads=5, stores=2, instructions=7)
+    assert found.executed == 2.5 / 512 and found.decoded == found.cycles == 3.5 / 512
+    with pytest.raises(Unsupported):
+        bound(adder, None, 1, Cpu())
