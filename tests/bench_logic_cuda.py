@@ -130,20 +130,24 @@ class Images:
     def __init__(self, kernel: LogicKernel, data: Any, samples: int) -> None:
         order = np.random.default_rng().integers(0, len(data["counts"]), samples)
         self.rows, self.expected = data["bits"][order], data["counts"][order]
-        self.samples, self.pitch = samples, pitch_of(samples)
+        self.samples, self.pitch, self.inputs = samples, pitch_of(samples), kernel.inputs
         self.bytes = Memory.of(self.rows)
         self.packed = Memory(4 * kernel.inputs * self.pitch)
         self.counts, self.classes = Memory(4 * CLASSES * samples + 64), Memory(8 * samples + 64)
         kernel.pack(self.bytes.pointer, self.packed.pointer, self.pitch, samples, bits=True)
 
+    def bools(self, samples: int | None = None) -> Any:
+        """uint8 [samples, inputs] of the first samples; None: of all."""
+        return np.ascontiguousarray(np.unpackbits(self.rows[:samples], axis=1, bitorder="little")[:, : self.inputs])
+
     def poison(self) -> None:
         self.counts.fill(0xCD)
         self.classes.fill(0xCD)
 
-    def check(self, what: str, classes: bool = False) -> None:
-        """Stop unless every count is right and nothing was written behind the last."""
-        found = self.counts.read(np.empty(CLASSES * self.samples + 16, np.int32))
-        assert (found[:-16].reshape(-1, CLASSES) == self.expected).all(), f"{what}: wrong counts"
+    def check(self, what: str, samples: int, classes: bool = False) -> None:
+        """Stop unless the counts of the first samples are right and nothing was written behind them."""
+        found = self.counts.read(np.empty(CLASSES * samples + 16, np.int32))
+        assert (found[:-16].reshape(-1, CLASSES) == self.expected[:samples]).all(), f"{what}: wrong counts"
         assert (found[-16:].view(np.uint8) == 0xCD).all(), f"{what}: writes behind its output"
         if classes:
             made = self.classes.read(np.empty(self.samples, np.int64))
@@ -160,12 +164,15 @@ def run(folder: Path, samples: int) -> list[dict[str, Any]]:
         few = Images(kernel, data, n)
         few.poison()
         kernel.run(few.packed.pointer, few.pitch, n, counts=few.counts.pointer, classes=few.classes.pointer)
-        few.check(f"{n} images", classes=True)
+        few.check(f"{n} images", n, classes=True)
+        few.poison()
+        _from_bools(kernel, few, Memory.of(few.bools()), n)
+        few.check(f"{n} images in bytes", n)
     images = Images(kernel, data, samples)
     rows = [_timed("fused, packed input", images, lambda: _fused(kernel, images), samples)]
     rows.append(_timed("fused, packed rows of bytes", images, lambda: _from_bits(kernel, images), samples))
-    full = Memory.of(np.unpackbits(images.rows, axis=1, bitorder="little")[: 1 << 20, : kernel.inputs])
     part = min(samples, 1 << 20)
+    full = Memory.of(images.bools(part))
     rows.append(_timed("fused, bool rows", images, lambda: _from_bools(kernel, images, full, part), part))
     rows.append(_timed("layer at a time, packed input", images, _Peer(folder, data, images), samples))
     return rows
@@ -174,7 +181,7 @@ def run(folder: Path, samples: int) -> list[dict[str, Any]]:
 def _timed(name: str, images: Images, start: Any, samples: int) -> dict[str, Any]:
     images.poison()
     start()
-    images.check(name) if samples == images.samples else None
+    images.check(name, samples)
     milliseconds = median(start)
     return {
         "what": name,

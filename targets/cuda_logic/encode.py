@@ -114,7 +114,7 @@ class Encoder:
         for j in range(3):
             node = np.where(there, gates.operands[numbers, j], 0)
             slots[j] = np.where(node > 0, slot[node], zero)
-        slots[3] = np.where(there, slot[gates.first + numbers], zero)
+        slots[3] = np.where(there, slot[gates.first + numbers], self.shape.colours + zero)
         tables = np.where(there, gates.tables[numbers].astype(np.int64), 0)
         if step.kind != Kind.ONE_TABLE:
             return int(step.kind), self._packed(slots, tables)

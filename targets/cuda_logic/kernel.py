@@ -59,7 +59,7 @@ def tally_at(plan: Plan) -> int:
     """
     if plan.teams.rounds > 1 or len(plan.shown):
         return plan.slots * plan.shape.words
-    return max(plan.shape.colours, int(plan.given.max(initial=-1)) + 1) * plan.shape.words
+    return max(plan.shape.reserved, int(plan.given.max(initial=-1)) + 1) * plan.shape.words
 
 
 def _counting(plan: Plan) -> int:

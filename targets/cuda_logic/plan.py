@@ -30,7 +30,7 @@ class Plan:
 
     Attributes:
         shape: Of the block.
-        slots: How many slots there are; the first ``shape.colours`` hold zeros.
+        slots: How many slots there are, the ``shape.reserved`` first ones among them.
         given: int32 [inputs]: slot of each input; -1: nothing reads it.
         entries: uint32 [steps, warps, lanes, 2 or 4]: as :mod:`edgegate.targets.cuda_logic.encode` writes them.
         heads: uint32 [steps, warps]: likewise.
@@ -89,7 +89,7 @@ class _Planner:
         netlist, self.terms, self.offset = terms_of(netlist, sums)
         self.netlist, self.gates = netlist, Gates.of(netlist)
         self.teams = Teams.of(shape, len(self.terms), max(map(len, self.terms), default=0))
-        self.slots = Slots(shape.colours, limit, shape.colours)
+        self.slots = Slots(shape.colours, limit, shape.reserved)
         self.slot = np.zeros(netlist.first + netlist.gates, np.int64)
         self.encoder = Encoder(shape, wide=limit > COMPACT)
         self.lane_terms: defaultdict[tuple[int, int, int], int] = defaultdict(int)
@@ -108,7 +108,7 @@ class _Planner:
             self.gates,
             counted,
             pinned,
-            room=self.limit - self.shape.colours,
+            room=self.limit - self.shape.reserved,
             due=self._due,
             fit=self._fit,
             lanes=self.shape.gates,

@@ -54,6 +54,11 @@ class Shape:
         return BANKS // self.words
 
     @property
+    def reserved(self) -> int:
+        """Slots that hold no value: one of each colour of zeros, and one of each where lanes without a gate write."""
+        return 2 * self.colours
+
+    @property
     def sets(self) -> int:
         """Sets of ``colours`` gates in a warp."""
         return self.gates // self.colours
