@@ -15,7 +15,9 @@ UNARY, GATE = f"{DOMAIN}.unary", f"{DOMAIN}.gate"
 """Domains of scalar functions (one op per function) and of gates."""
 
 _GATE = "<family, activation, value_activation>(value, gate) => (y) { y = Mul (value, gate) }"
-_NETWORK = LOGIC_BODY[LOGIC_BODY.index("(x, fanins") :].replace("y = Reshape (kept", "bits_out = Reshape (kept").rstrip("} \n")
+_NETWORK = (
+    LOGIC_BODY[LOGIC_BODY.index("(x, fanins") :].replace("y = Reshape (kept", "bits_out = Reshape (kept").rstrip("} \n")
+)
 _NETWORK += """
         y = Cast <to = 1> (bits_out)
     }"""
