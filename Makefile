@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint bench weights format clean
+.PHONY: help demo test test-all lint bench bench-logic weights format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ bench: $(STAMP)  ## latency beside ONNX Runtime, in int8 and in blocks; what tra
 	$(BIN)/python -m tests.bench_cpu
 	$(BIN)/python -m tests.bench_blocks
 	$(BIN)/python -m tests.bench_quant
+
+bench-logic: $(STAMP)  ## a trained network of 48,000 gates, from DATA=FOLDER (one minute)
+	$(BIN)/python -m tests.bench_logic $(DATA)
 
 weights: $(STAMP)  ## train the examples again
 	$(BIN)/python -m examples.train

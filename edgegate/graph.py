@@ -19,6 +19,8 @@ LAYER, SOURCE = "edgegate.layer", "edgegate.source"
 GATE = "edgegate.gate"
 """Metadata key of an integer GatedProduct that is a gate: JSON with its kind, family, activation, value_activation."""
 
+CODE = "edgegate.code"
+"""Key of a node's ``meta``, which no file holds: what a target says of the code that it made, plain JSON values."""
 GRID = "edgegate.grid"
 """Metadata key of a layer whose weights were quantized before: JSON with their ``bits`` and ``scales``."""
 BLOCKS = "edgegate.blocks"

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from edgegate.graph import DOMAIN, GATE, LAYER, SOURCE, shape
+from edgegate.graph import CODE, DOMAIN, GATE, LAYER, SOURCE, shape
 from edgegate.ops.logic import netlist_of
 from edgegate.passes.optimise_logic import IMPORTED
 from edgegate.stages import Proof
@@ -32,7 +32,10 @@ def gates(model: ir.Model) -> dict[str, dict[str, Any]]:
 
 
 def networks(model: ir.Model) -> dict[str, dict[str, Any]]:
-    """Every network of logic gates by the name of its node: gates and depth as imported, and in the program."""
+    """Every network of logic gates by the name of its node: gates and depth as imported, and in the program.
+
+    With what the target says of its code, such as the least cycles a sample that the processor needs for it.
+    """
     imported, found = model.meta.get(IMPORTED, {}), {}
     for node in model.graph:
         if (node.domain, node.op_type) != (DOMAIN, "Logic"):
@@ -45,7 +48,7 @@ def networks(model: ir.Model) -> dict[str, dict[str, Any]]:
         }  # fmt: skip
         if known is not None:
             described |= {"imported_gates": known.netlist.gates, "imported_depth": known.netlist.depth}
-        found[str(node.name)] = described
+        found[str(node.name)] = {**described, **node.meta.get(CODE, {})}
     return found
 
 

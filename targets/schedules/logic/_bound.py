@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from edgegate.logic import GroupSum, Netlist
 from edgegate.targets.schedules._cpu import Cpu
 from edgegate.targets.schedules._kernel import Unsupported
-from edgegate.targets.schedules.logic._allocation import allocate
+from edgegate.targets.schedules.logic._allocation import Code, allocate
 from edgegate.targets.schedules.logic._assembly import machine_for
+from edgegate.targets.schedules.logic._machine import Machine
 from edgegate.targets.schedules.logic._network import network
 
 GATES, LOADS, STORES, DECODED = 4, 2, 64, 2
@@ -57,6 +58,15 @@ class Bound:
         return max(self.executed, self.decoded)
 
 
+def described(code: Code, machine: Machine) -> dict[str, float | int]:
+    """Code for a report: samples of a block, instructions, registers in memory, and the least cycles a sample."""
+    made = bound_of(code, machine)
+    return {
+        "block": made.samples, "instructions": made.instructions, "live_set": code.slots,
+        "cycles_at_best": round(made.cycles, 2),
+    }  # fmt: skip
+
+
 def bound(netlist: Netlist, sums: GroupSum | None, batch: int, cpu: Cpu) -> Bound:
     """The bound of a network's code for ``batch`` samples a call.
 
@@ -66,7 +76,11 @@ def bound(netlist: Netlist, sums: GroupSum | None, batch: int, cpu: Cpu) -> Boun
     if cpu.gates is None:
         raise Unsupported("no instruction set for gates")
     machine = machine_for(cpu.gates, batch)
-    code = allocate(network(netlist, sums, machine.inputs).netlist, machine)
+    return bound_of(allocate(network(netlist, sums, machine.inputs).netlist, machine), machine)
+
+
+def bound_of(code: Code, machine: Machine) -> Bound:
+    """The bound of code that was made."""
     kinds = Counter(kind for kind, *_ in code.instructions)
     read = sum([min(sources, default=0) < 0 for *_, sources in code.instructions])
     return Bound(

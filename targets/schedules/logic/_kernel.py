@@ -7,7 +7,7 @@ from tvm import ir as tvm_ir
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from edgegate.graph import shape
+from edgegate.graph import CODE, shape
 from edgegate.targets.schedules._bits import WORD, Words, ones
 from edgegate.targets.schedules._cpu import Cpu
 from edgegate.targets.schedules._geometry import tasks
@@ -17,6 +17,7 @@ from edgegate.targets.schedules._registers import Expr, bind
 from edgegate.targets.schedules.logic import _pack_x86
 from edgegate.targets.schedules.logic._allocation import Code, allocate
 from edgegate.targets.schedules.logic._assembly import function, machine_for, module
+from edgegate.targets.schedules.logic._bound import described
 from edgegate.targets.schedules.logic._count import HELPER, Counter, planes_of
 from edgegate.targets.schedules.logic._network import Network, network_of
 from edgegate.targets.schedules.logic._pack import Packer, Rows
@@ -41,6 +42,7 @@ def logic_code(group: Group, cpu: Cpu) -> Kernel:
     if not network.netlist.inputs or not len(network.netlist.outputs):
         raise Unsupported("no bits")
     code = allocate(network.netlist, machine)
+    group.nodes[0].meta[CODE] = described(code, machine)
     name, text = function(code, machine)
     if machine.name == "avx512":
         text += module(_pack_x86.NAME, _pack_x86.packing())
