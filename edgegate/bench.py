@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
 
 from edgegate import files, vectors
+from edgegate._clock import gigahertz
 from edgegate._edges import dequantize
 from edgegate._npz import Array
 from edgegate.errors import EdgeGateError, FileError, InputError, MismatchError, ToolchainError
+from edgegate.manifest import Manifest
 from edgegate.runtime import Session, compare
 from edgegate.storage import Thresholds
 
@@ -41,6 +44,40 @@ def inputs(session: Session) -> dict[str, Array]:
         else:
             feed[spec.name] = stored
     return feed
+
+
+def stored(session: Session) -> dict[str, Array]:
+    """Inputs of one call as the program takes them, where it reads them: bits of a network are rows of bytes."""
+    contents = session.artifact.files
+    tests = vectors.unpack(contents[vectors.VECTORS]) if vectors.VECTORS in contents else []
+    feed = {spec.name: session.empty(spec.name) for spec in session.inputs}
+    for name, array in feed.items():
+        array[...] = tests[0].inputs[name] if tests else 0
+    return feed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """What the networks of gates in an artifact cost at best on this machine.
+
+    Attributes:
+        cycles: Of one core for one sample, between packing and unpacking.
+        gigahertz: Of this core, measured.
+        nanoseconds: Of one core for one sample.
+    """
+
+    cycles: float
+    gigahertz: float
+    nanoseconds: float
+
+
+def limit(manifest: Manifest) -> Limit | None:
+    """The bound of the networks, as the target told it; None if it told none, or the clock cannot be measured."""
+    told = [gate["cycles_at_best"] for gate in manifest.gates.values() if "cycles_at_best" in gate]
+    clock = gigahertz() if told else None
+    if clock is None:
+        return None
+    return Limit(cycles=sum(told), gigahertz=clock, nanoseconds=sum(told) / clock)
 
 
 def call(session: Session, feed: Mapping[str, Array]) -> Call:

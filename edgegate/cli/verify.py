@@ -34,12 +34,16 @@ def verify(
     from edgegate.runtime import verify as replay
 
     read = load(artifact)
-    passed = replay(Session(read, threads=threads))
     shown = _prove(read, limit) if prove else []
+    _tell(shown)  # first: a proof needs nothing to run the program on
+    passed = replay(Session(read, threads=threads))
     if json:
         proofs = {"proofs": [asdict(e) for e in shown]} if prove else {}
         document("verify", artifact=artifact, vectors=passed, passed=True, **proofs)
     note(f"{artifact}: {passed} test vectors, every bit equal")
+
+
+def _tell(shown: list[Equivalence]) -> None:
     for e in shown:
         counted = f" and {e.sums} sums of them" if e.sums else ""
         note(
