@@ -15,7 +15,7 @@ import numpy as np
 from edgegate import files
 from edgegate._npz import Array
 from edgegate.errors import FileError, ToolchainError
-from edgegate.manifest import IOSpec
+from edgegate.manifest import IOSpec, samples
 
 WORD = 64
 """Samples of a call."""
@@ -41,8 +41,7 @@ class CProgram:
             raise FileError("the artifact holds no program in C: one file .h and one of its name .c")
         self.buffers: list[Array] = [np.zeros(s.stored_shape, s.stored_dtype) for s in inputs]
         """What the program reads, in its order: fill these before :meth:`run`."""
-        leading = {shape[:1] for shape in (*(b.shape for b in self.buffers), *(s.stored_shape for s in outputs))}
-        self._samples = next(iter(leading))[0] if len(leading) == 1 and leading != {()} else 1
+        self._samples = samples(inputs, outputs)
         self._outputs = outputs
         self._call = _compiled(headers[0][:-2], contents)
 

@@ -18,7 +18,7 @@ import numpy as np
 from edgegate import files
 from edgegate._npz import Array
 from edgegate.errors import FileError, MismatchError, ToolchainError
-from edgegate.manifest import IOSpec
+from edgegate.manifest import IOSpec, samples
 
 BENCH = "_tb.v"
 """How the name of a testbench ends."""
@@ -43,8 +43,7 @@ class VerilogProgram:
         self._outputs = outputs
         self.buffers: list[Array] = [np.zeros(s.stored_shape, s.stored_dtype) for s in inputs]
         """What the program reads, in its order: fill these before :meth:`run`."""
-        leading = {shape[:1] for shape in (*(b.shape for b in self.buffers), *(s.shape for s in outputs))}
-        self._samples = next(iter(leading))[0] if len(leading) == 1 and leading != {()} else 1
+        self._samples = samples(inputs, outputs)
         self._folder = tempfile.TemporaryDirectory(prefix="edgegate-")
         sources = {name: data for name, data in contents.items() if name.endswith(".v")}
         benches = [name for name in sources if name.endswith(BENCH)]

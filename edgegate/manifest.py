@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -69,6 +69,12 @@ class IOSpec:
     def stored_shape(self) -> tuple[int, ...]:
         """Of what the program itself takes or gives: thresholds make bits of an axis of their own."""
         return (*self.shape, self.storage.bits) if isinstance(self.storage, Thresholds) else self.shape
+
+
+def samples(inputs: Sequence[IOSpec], outputs: Sequence[IOSpec]) -> int:
+    """How many samples a call takes: the first axis, if all inputs and outputs have the same; else 1."""
+    leading = {spec.stored_shape[:1] for spec in (*inputs, *outputs)}
+    return next(iter(leading))[0] if len(leading) == 1 and leading != {()} else 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,8 @@ import onnx_ir as ir
 
 from edgegate.graph import Array, array, attribute, shape
 from edgegate.logic import Netlist
-from edgegate.logic.netlist import WIDEST
+from edgegate.logic.stitch import Stitch
 from edgegate.ops._contraction import windows
-
-LOW = tuple(np.uint64(sum(1 << a for a in range(64) if not a >> j & 1)) for j in range(WIDEST))
-"""The table entries at whose addresses bit ``j`` is 0."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,19 +36,17 @@ class Bits:
 
 @dataclass(kw_only=True)
 class Network:
-    """A netlist under construction. Its nodes are numbered as they come, inputs among gates.
+    """A netlist under construction, for one sample.
 
     Attributes:
         batch: Samples of the batch.
         sources: What goes in, and the first node of each.
-        blocks: (first node, fanins [G, k], tables [G]) of gates that were made together.
-        count: Nodes so far; node 0 is false.
+        gates: The netlist.
     """
 
     batch: int
     sources: dict[ir.Value, int] = field(default_factory=dict)
-    blocks: list[tuple[int, Array, Array]] = field(default_factory=list)
-    count: int = 1
+    gates: Stitch = field(default_factory=Stitch)
 
     def dims(self, value: ir.Value) -> tuple[int, ...] | None:
         """The shape of one sample of ``value``; None if its first axis is no batch."""
@@ -73,48 +68,12 @@ class Network:
         dims = self.dims(value)
         if dims is None:
             return None
-        first = self.sources.setdefault(value, self.count)
-        self.count = max(self.count, first + prod(dims))
+        if value not in self.sources:
+            self.sources[value] = int(self.gates.input(prod(dims))[0]) >> 1
+        first = self.sources[value]
         node = value.producer()
         clean = node is not None and node.op_type == "Threshold"
         return Bits(literals=2 * (first + np.arange(prod(dims)).reshape(dims)), made=False, clean=clean)
-
-    def add(self, netlist: Netlist, x: Array) -> Array:
-        """A copy of ``netlist`` for each row of the last axis of ``x``; the literals of its outputs."""
-        rows = x.reshape(-1, netlist.inputs)
-        copies, gates = len(rows), netlist.gates
-        own = self.count + np.arange(copies * gates).reshape(copies, gates)
-        known = np.concatenate([np.zeros((copies, 1), np.int64), rows, 2 * own], 1)
-        self._append(known[:, netlist.fanins].reshape(-1, netlist.k), np.tile(netlist.tables, copies))
-        found = known[:, netlist.outputs >> 1] ^ (netlist.outputs & 1)
-        return np.asarray(found.reshape(*x.shape[:-1], len(netlist.outputs)))
-
-    def any(self, literals: Array) -> Array:
-        """Whether one of the literals along the last axis is true: gates of up to six inputs, in as many levels."""
-        while literals.shape[-1] > 1:
-            count = literals.shape[-1]
-            k = min(count, WIDEST)
-            groups = -(-count // k)
-            lead = literals.shape[:-1]
-            padded = np.concatenate([literals, np.zeros((*lead, groups * k - count), np.int64)], -1)
-            own = self.count + np.arange(prod(lead) * groups)
-            table = np.uint64((1 << (1 << k)) - 2)
-            self._append(padded.reshape(-1, k), np.full(len(own), table))
-            literals = 2 * own.reshape(*lead, groups)
-        return literals[..., 0]
-
-    def all(self, literals: Array) -> Array:
-        """Whether all literals along the last axis are true."""
-        return np.asarray(self.any(literals ^ 1) ^ 1)
-
-    def _append(self, fanins: Array, tables: Array) -> None:
-        """Gates that read literals: an inverted one changes the table."""
-        for j in range(fanins.shape[1]):
-            step, low = np.uint64(1 << j), LOW[j]
-            swapped = (tables >> step & low) | (tables & low) << step
-            tables = np.where(fanins[:, j] & 1, swapped, tables)
-        self.blocks.append((self.count, fanins >> 1, tables))
-        self.count += len(tables)
 
     def netlist(self, outputs: Array) -> Netlist:
         """The network, its inputs in the order of its sources; a source that nothing reads is dropped.
@@ -122,37 +81,12 @@ class Network:
         Args:
             outputs: Literals.
         """
-        read = np.zeros(self.count, np.bool_)
-        for nodes in (outputs >> 1, *(fanins for _, fanins, _ in self.blocks)):
-            read[nodes] = True
-        first = next(iter(self.sources))
-        self.sources = {v: n for v, n in self.sources.items() if read[n : n + prod(self.dims(v) or ())].any()} or {
-            first: self.sources[first]
-        }
-        sizes = [prod(self.dims(value) or ()) for value in self.sources]
-        k = max((fanins.shape[1] for _, fanins, _ in self.blocks), default=1)
-        final, after = np.zeros(self.count, np.int64), 1
-        for start, size in zip(self.sources.values(), sizes, strict=True):
-            final[start : start + size] = after + np.arange(size)
-            after += size
-        for start, fanins, _ in self.blocks:
-            final[start : start + len(fanins)] = after + np.arange(len(fanins))
-            after += len(fanins)
-        wired = [np.pad(final[f], ((0, 0), (0, k - f.shape[1]))) for _, f, _ in self.blocks]
-        tables = [_widened(t, f.shape[1], k) for _, f, t in self.blocks]
-        return Netlist(
-            inputs=sum(sizes),
-            fanins=np.concatenate([np.zeros((0, k), np.int64), *wired]).astype(np.int32),
-            tables=np.concatenate([np.zeros(0, np.uint64), *tables]),
-            outputs=(2 * final[outputs >> 1] + (outputs & 1)).astype(np.int32),
-        )
-
-
-def _widened(tables: Array, k: int, wide: int) -> Array:
-    """Tables of ``k`` inputs as tables of ``wide``, which ignore the inputs above."""
-    for j in range(k, wide):
-        tables = tables | tables << np.uint64(1 << j)
-    return tables
+        read = self.gates.read(outputs)
+        kept = {v: n for v, n in self.sources.items() if read[n : n + prod(self.dims(v) or ())].any()}
+        kept = kept or dict([next(iter(self.sources.items()))])
+        unread = frozenset(self.sources.values()) - frozenset(kept.values())
+        self.sources = kept
+        return self.gates.netlist(outputs, without=unread)
 
 
 def _reshape(network: Network, node: ir.Node, parts: list[Bits]) -> list[Array] | None:
@@ -192,7 +126,7 @@ def _max_pool(network: Network, node: ir.Node, parts: list[Bits]) -> list[Array]
     settings = [list(attribute(node, name)) for name in ("kernel", "pads", "strides", "dilations")]
     kernel, pads, strides, dilations = settings
     view = windows(parts[0].literals, kernel, pads, strides, dilations, 0)
-    return [network.any(view.reshape(*view.shape[:3], -1, view.shape[-1]).swapaxes(-1, -2))]
+    return [network.gates.any(view.reshape(*view.shape[:3], -1, view.shape[-1]).swapaxes(-1, -2))]
 
 
 def _extreme(network: Network, node: ir.Node, parts: list[Bits]) -> list[Array] | None:
@@ -201,7 +135,7 @@ def _extreme(network: Network, node: ir.Node, parts: list[Bits]) -> list[Array] 
         return None
     kept = [a for a in range(x.ndim) if a not in axes]
     flat = x.transpose(*kept, *axes).reshape(*(x.shape[a] for a in kept), -1)
-    found = (network.any if node.op_type == "ReduceMax" else network.all)(flat)
+    found = (network.gates.any if node.op_type == "ReduceMax" else network.gates.all)(flat)
     dims = network.dims(node.outputs[0])
     return None if dims is None else [found.reshape(dims)]
 

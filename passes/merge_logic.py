@@ -79,7 +79,7 @@ class Merge:
         if len(known) < len(parts):
             return False
         if node.op_type == "Logic":
-            made = [network.add(netlist_of(node), known[0].literals)]
+            made = [network.gates.add(netlist_of(node), known[0].literals)]
         else:
             found = (JOINS if node.domain else MOVES)[node.op_type](network, node, known)
             if found is None:

@@ -11,11 +11,11 @@ import onnx_ir as ir
 
 from edgegate.graph import DOMAIN, Array, array, attribute, shape
 from edgegate.logic import GroupSum, Netlist
+from edgegate.logic.stitch import Stitch
 from edgegate.ops import OPS
 from edgegate.ops.group_sum import sums_of
 from edgegate.ops.logic import netlist_of
 from edgegate.targets._edges import is_edge
-from edgegate.targets._stitch import Stitch
 
 MOVES = ("Reshape", "Transpose", "Concat", "Split", "Gather", "Identity")
 SAMPLE = 40
