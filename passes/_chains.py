@@ -72,7 +72,7 @@ def _elementwise(model: ir.Model) -> tuple[dict[Value, Node], set[Value]]:
     while True:
         made, base = dict[Value, Node](), dict[Value, Value]()
         for node in model.graph:
-            if _is_scalar(node) and node.outputs[0] not in blocked:
+            if is_scalar(node) and node.outputs[0] not in blocked:
                 bases = {base.get(v, v) for v in activations(node)}
                 if len(bases) == 1 and (one := bases.pop()).dtype == ir.DataType.FLOAT:
                     made[node.outputs[0]], base[node.outputs[0]] = node, one
@@ -87,7 +87,7 @@ def _escapes(value: Value, made: dict[Value, Node]) -> bool:
     return value.is_graph_output() or any(not user.outputs or user.outputs[0] not in made for user, _ in value.uses())
 
 
-def _is_scalar(node: Node) -> bool:
+def is_scalar(node: Node) -> bool:
     """Whether each element of the output depends on the same element of the activations, and constants."""
     if node.domain or node.op_type not in SCALAR_OPS or len(node.outputs) != 1:
         return False

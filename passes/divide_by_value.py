@@ -1,21 +1,26 @@
-"""A division by a value is a product with its reciprocal."""
+"""A division by a function of one value is a product with its reciprocal."""
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
 from edgegate.graph import array, insert, matches, shape
+from edgegate.passes._chains import activations, is_scalar
 from edgegate.passes._rewrite import is_float, operand, put
 
 
 def divide_by_value(model: ir.Model) -> None:
-    """Turn ``x / y`` of two activations into ``x * (1 / y)``.
+    """Turn ``x / f(z)``, ``f`` a function of single numbers, into ``x * (1 / f(z))``.
 
-    The reciprocal is a function of one value, so it joins what makes ``y``, and the product is a gate.
+    The reciprocal joins what makes the divisor in one table, and the product is a gate. Any other quotient stays a
+    Div, which has an integer form of its own: a table of ``1 / y`` alone is coarse where ``y`` is small.
     """
     for node in matches(model, "Div"):
         source, divisor = operand(node), operand(node, 1)
         if array(divisor) is not None or array(source) is not None or not (is_float(source) and is_float(divisor)):
+            continue
+        maker = divisor.producer()
+        if maker is None or not is_scalar(maker) or len(set(activations(maker))) > 1:
             continue
         name = f"{node.outputs[0].name}.reciprocal"
         dims = shape(divisor)

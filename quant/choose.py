@@ -47,6 +47,7 @@ JOIN_LOSS = 2.0
 """A storage shared by a Concat may be so many times wider than each input needs: one bit."""
 WIDE_OPS = frozenset({
     ("", "Conv"), ("edgegate", "Linear"), ("edgegate", "Affine"), ("", "Add"), ("", "Sub"), ("", "Mul"), ("", "Max"),
+    ("", "Div"),
     ("", "Min"), ("", "Relu"), ("", "Clip"), ("", "Concat"), ("", "ReduceMean"), ("", "ReduceSum"),
     ("", "AveragePool"), ("", "MaxPool"), ("", "ReduceMax"), ("", "ReduceMin"), ("", "Resize"),
     ("edgegate", "FakeQuantize"),

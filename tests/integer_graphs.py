@@ -29,6 +29,7 @@ from tests.integer_pieces import (
     table,
     windows,
 )
+from tests.integer_quotients import quotient
 
 CLAIMED = set(OPS)
 """Domain and type of the ops that the graphs are made of: the whole table."""
@@ -260,6 +261,6 @@ def unary(net: Net, x: ir.Value) -> None:
 MOTIFS = (
     plain, plain, gated_pair, gated_pair, chunk, chunk, squeeze_excite, residual, residual, pool, resize, move, join,
     attention, hard_gate, whole_numbers, extremum, total, extreme, twice, unary,
-    transform, blocks, block_layer, block_layer, logic, logic,
+    transform, blocks, block_layer, block_layer, logic, logic, quotient,
 )  # fmt: skip
 """What the graphs are made of, each as often as it stands here."""

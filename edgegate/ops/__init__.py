@@ -13,6 +13,7 @@ from edgegate.ops.conv1d import CONV1D
 from edgegate.ops.conv2d import CONV2D
 from edgegate.ops.conv2d16x8 import CONV2D16X8
 from edgegate.ops.depthwise_conv2d import DEPTHWISE_CONV2D
+from edgegate.ops.divide import DIVIDE
 from edgegate.ops.gated_product import GATED_PRODUCT
 from edgegate.ops.group_sum import GROUP_SUM
 from edgegate.ops.hadamard import HADAMARD
@@ -39,6 +40,7 @@ OWN = (
     CONV2D,
     CONV2D16X8,
     DEPTHWISE_CONV2D,
+    DIVIDE,
     GATED_PRODUCT,
     GROUP_SUM,
     HADAMARD,

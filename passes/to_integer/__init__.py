@@ -12,7 +12,7 @@ import onnx_ir as ir
 from edgegate.graph import DOMAIN
 from edgegate.ops import OWN, scores
 from edgegate.passes._pipeline import Pass
-from edgegate.passes.to_integer import elements, layers, logic, moves, resizes, transforms, windows
+from edgegate.passes.to_integer import elements, layers, logic, moves, quotients, resizes, transforms, windows
 from edgegate.passes.to_integer._lowering import Lowering, Rule, Stored, lower_all
 from edgegate.passes.to_integer._scaling import dtype_of
 from edgegate.quant.bits import is_compared
@@ -36,6 +36,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("", "Add"): elements.add,
     ("", "Sub"): elements.add,
     ("", "Mul"): elements.gate,
+    ("", "Div"): quotients.divide,
     ("", "Max"): elements.extremum,
     ("", "Min"): elements.extremum,
     ("", "Relu"): elements.clip,

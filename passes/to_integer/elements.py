@@ -39,7 +39,7 @@ def unary(lowering: Lowering, node: ir.Node) -> None:
     lowering.keep(output, Stored(value=value, storage=target, order=x.order))
 
 
-def _operands(lowering: Lowering, node: ir.Node) -> tuple[Stored, Stored]:
+def operands(lowering: Lowering, node: ir.Node) -> tuple[Stored, Stored]:
     """Two operands of one rank and one order of axes; the larger one's order is taken."""
     a, b = lowering.stored(node.inputs[0]), lowering.stored(node.inputs[1])
     if len(a.order) != len(b.order):
@@ -65,14 +65,15 @@ def raised(lowering: Lowering, x: Stored, rank: int) -> Stored:
     return Stored(value=value, storage=x.storage, order=tuple(range(rank)))
 
 
-def _result_dims(node: ir.Node, order: tuple[int, ...]) -> list[int]:
+def result_dims(node: ir.Node, order: tuple[int, ...]) -> list[int]:
+    """The shape of the node's output, in stored order."""
     dims = shape(node.outputs[0])
     return [dims[a] for a in order]
 
 
 def gate(lowering: Lowering, node: ir.Node) -> None:
     """Lower value * gate to one gated product, which says of itself what gate it is."""
-    value, gate_ = _operands(lowering, node)
+    value, gate_ = operands(lowering, node)
     output = node.outputs[0]
     target, name = lowering.storage(output), str(output.name)
     scale = Fraction(value.storage.scale) * Fraction(gate_.storage.scale) / Fraction(target.scale)
@@ -82,7 +83,7 @@ def gate(lowering: Lowering, node: ir.Node) -> None:
         **output_attributes(target),
     }
     inputs = [value.value, gate_.value, *multipliers(lowering, name, [scale])]
-    dims = _result_dims(node, value.order)
+    dims = result_dims(node, value.order)
     result = lowering.emit("GatedProduct", inputs, name, dtype_of(target), dims, attributes)
     if node.domain == DOMAIN_OF_GATES:
         lowering.nodes[-1].metadata_props[GATE] = _said(node)
@@ -97,7 +98,7 @@ def _said(node: ir.Node) -> str:
 
 def add(lowering: Lowering, node: ir.Node) -> None:
     """The sum or difference of two activations."""
-    a, b = _operands(lowering, node)
+    a, b = operands(lowering, node)
     output = node.outputs[0]
     target, name = lowering.storage(output), str(output.name)
     sign = -1 if node.op_type == "Sub" else 1
@@ -115,17 +116,17 @@ def add(lowering: Lowering, node: ir.Node) -> None:
         "shift": shift,
         **output_attributes(target),
     }
-    dims = _result_dims(node, a.order)
+    dims = result_dims(node, a.order)
     value = lowering.emit("Add", [a.value, b.value], name, dtype_of(target), dims, attributes)
     lowering.keep(output, Stored(value=value, storage=target, order=a.order))
 
 
 def extremum(lowering: Lowering, node: ir.Node) -> None:
     """Max or Min of two activations, in the output's storage."""
-    a, b = _operands(lowering, node)
+    a, b = operands(lowering, node)
     output = node.outputs[0]
     target, name = lowering.storage(output), str(output.name)
-    dims = _result_dims(node, a.order)
+    dims = result_dims(node, a.order)
     if target.dtype == "int16":
         value = _wide_extremum(lowering, node.op_type, (a, b), target, dims, name)
         return lowering.keep(output, Stored(value=value, storage=target, order=a.order))

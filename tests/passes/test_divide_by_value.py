@@ -17,3 +17,8 @@ def test_constants_and_integers_stay():
         divide_by_value,
         "g (float[2] x) => (y) { i = Cast <to = 6> (x) j = Abs (i) k = Neg (j) y = Div (k, j) }",
     )
+
+
+def test_a_divisor_that_is_no_function_of_one_number_stays():
+    unchanged(divide_by_value, "g (float[2,3] x, float[2,3] z) => (y) { a = Max (z, x) y = Div (x, a) }")
+    unchanged(divide_by_value, "g (float[2,3] x, float[2,3] z) => (y) { y = Div (x, z) }")
