@@ -59,8 +59,8 @@ def reference(
     """Add ``a`` and ``b``, which broadcast.
 
     Args:
-        a: int8, uint8 or int16.
-        b: int8, uint8 or int16.
+        a: int8, uint8, int16, or int32 (a state of 24 bits).
+        b: As ``a``.
         a_zero_point: Stored value of real zero in ``a``.
         b_zero_point: The same of ``b``.
         a_multiplier: Scale of ``a`` over that of ``y``, times 2**shift.
@@ -80,10 +80,11 @@ def scalar(
     a: Any, b: Any, *, a_zero_point: int, b_zero_point: int, a_multiplier: int, b_multiplier: int, shift: int,
     output_zero_point: int, low: int, high: int, to: int,
 ) -> Any:  # fmt: skip
-    """One element, as a TIR expression; int32 for 8-bit inputs, int64 where an input has 16 bits."""
+    """One element, as a TIR expression; int32 for 8-bit inputs, int64 where an input is wider."""
     from tvm import tirx
 
-    wide = "int64" if "int16" in (str(a.ty), str(b.ty)) or shift > 31 else "int32"
+    narrow = {str(a.ty), str(b.ty)} <= {"int8", "uint8"} and shift <= 31
+    wide = "int32" if narrow else "int64"
 
     def const(value: int) -> Any:
         return tirx.const(value, wide)
@@ -123,6 +124,8 @@ def samples(rng: np.random.Generator) -> Iterator[Sample]:
     inputs = (spread(rng, np.int16, (3, 7)), spread(rng, np.int16, (3, 7)))
     limits = {"output_zero_point": 0, "low": -32768, "high": 32767, "to": 5}
     yield Sample(inputs=inputs, attributes={**wide, **limits})
+    state = {"output_zero_point": 0, "low": -(1 << 23), "high": (1 << 23) - 1, "to": 6}
+    yield Sample(inputs=(spread(rng, np.int32, (3, 7)) >> 8, inputs[1]), attributes={**wide, **state})
 
 
 ADD = Op(

@@ -16,7 +16,7 @@ import numpy as np
 
 from edgegate.graph import Array
 from edgegate.ops._elementwise import NUMPY, elementwise, spread
-from edgegate.ops._op import INT32, Bound, Interval, Op, Sample, fits
+from edgegate.ops._op import INT32, INT48, Bound, Interval, Op, Sample, fits
 from edgegate.ops.rescale import bounds as rescale_bounds
 from edgegate.ops.rescale import finish, scale
 
@@ -30,8 +30,7 @@ GatedProduct <value_zero_point, gate_zero_point, output_zero_point, low, high, t
     wide_gate = Cast <to: int = 7> (gate)
     centred_value = Sub (wide_value, value_zero)
     centred_gate = Sub (wide_gate, gate_zero)
-    wide = Mul (centred_value, centred_gate)
-    product = Cast <to: int = 6> (wide)
+    product = Mul (centred_value, centred_gate)
     y = edgegate.Rescale <input_zero_point: int = 0, output_zero_point: int = @output_zero_point,
         low: int = @low, high: int = @high, to: int = @to> (product, multiplier, shift)
 }
@@ -45,9 +44,9 @@ def reference(
     """Multiply ``value`` by ``gate``.
 
     Args:
-        value: int8, uint8 or int16.
+        value: int8, uint8, int16, or int32 (a state of 24 bits).
         gate: int8, uint8 or int16; broadcasts with ``value``.
-        multiplier: int32 [1], 0 or in [2**30, 2**31).
+        multiplier: int32 [1], 0 or in [2**30, 2**31); for an int32 value in [2**14, 2**15).
         shift: int32 [1], in [2, 62].
         value_zero_point: Stored value of real zero in ``value``.
         gate_zero_point: The same of ``gate``; 0 for a sigmoid in Q0.8.
@@ -64,9 +63,12 @@ def scalar(
     value: Any, gate: Any, multiplier: Any, shift: Any, *, value_zero_point: int, gate_zero_point: int,
     output_zero_point: int, low: int, high: int, to: int,
 ) -> Any:  # fmt: skip
-    """One element, as a TIR expression; the product of the centred values fits int32."""
-    product = (value.astype("int32") - value_zero_point) * (gate.astype("int32") - gate_zero_point)
-    wide = product.astype("int64") * multiplier.astype("int64")
+    """One element, as a TIR expression; the product of centred values of 16 bits and fewer fits int32."""
+    from tvm import tirx
+
+    kind = "int64" if "int32" in (str(value.ty), str(gate.ty)) else "int32"
+    centred = [x.astype(kind) - tirx.const(z, kind) for x, z in ((value, value_zero_point), (gate, gate_zero_point))]
+    wide = (centred[0] * centred[1]).astype("int64") * multiplier.astype("int64")
     return finish(wide, shift, output_zero_point, low, high, to)
 
 
@@ -74,14 +76,15 @@ def bounds(
     value: Interval, gate: Interval, multiplier: Interval, shift: Interval, *, value_zero_point: int,
     gate_zero_point: int, output_zero_point: int, low: int, high: int, to: int,
 ) -> Bound:  # fmt: skip
-    """The product fits int32 and lies in the rescale's domain."""
+    """The product fits int32, or 48 bits where a factor has 32, and lies in the rescale's domain."""
     v, g = value.shifted(-value_zero_point), gate.shifted(-gate_zero_point)
     ends = [a * b for a in (v.low, v.high) for b in (g.low, g.high)]
     product = Interval(low=min(ends), high=max(ends))
-    fits(product, INT32, "the gated product")
+    bits = INT48 if any(x.dtype is not None and x.dtype.itemsize == 4 for x in (value, gate)) else INT32
+    fits(product, bits, "the gated product")
     settings = {"output_zero_point": output_zero_point, "low": low, "high": high, "to": to}
     scaled = rescale_bounds(product, multiplier, shift, input_zero_point=0, **settings)
-    return Bound(output=scaled.output, accumulator=product)
+    return Bound(output=scaled.output, accumulator=product, bits=bits)
 
 
 def samples(rng: np.random.Generator) -> Iterator[Sample]:
@@ -100,6 +103,12 @@ def samples(rng: np.random.Generator) -> Iterator[Sample]:
             for multiplier, zero_point in ((1 << 30, 0), (1518500250, 11)):
                 scaling = (np.array([multiplier], np.int32), np.array([shift], np.int32))
                 yield Sample(inputs=(*inputs, *scaling), attributes={**common, "output_zero_point": zero_point})
+    state, decay = spread(rng, np.int32, (4, 6, 8)) >> 8, spread(rng, np.int16, (4, 6, 1))
+    plain = {"value_zero_point": 0, "gate_zero_point": 0, "output_zero_point": 0}
+    for factor, shift in ((1 << 14, 29), (23170, 33)):
+        scaling = (np.array([factor], np.int32), np.array([shift], np.int32))
+        limits = {"low": -(1 << 23), "high": (1 << 23) - 1, "to": 6}
+        yield Sample(inputs=(state, decay, *scaling), attributes={**plain, **limits})
 
 
 GATED_PRODUCT = Op(
