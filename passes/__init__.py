@@ -30,6 +30,7 @@ from edgegate.passes.share_equal import share_equal
 from edgegate.passes.skip_expand import skip_expand
 from edgegate.passes.split_layers import split_layers
 from edgegate.passes.split_slopes import split_slopes
+from edgegate.passes.taps_to_conv import taps_to_conv
 from edgegate.passes.to_affine import to_affine
 from edgegate.passes.to_conv import to_conv
 from edgegate.passes.to_linear import to_linear
@@ -56,6 +57,7 @@ FLOAT: tuple[Pass, ...] = (
     to_threshold,  # before name_unary, for which a comparison is a function like any other
     global_pools,  # after explicit_windows, which tells how an AveragePool pads
     # Layers: all that belongs to a convolution or a matrix goes into it.
+    taps_to_conv,  # while the constant taps are still a factor
     absorb_pad,
     trim_conv,  # after absorb_pad, so that a cut sees all the pads
     to_linear,
