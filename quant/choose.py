@@ -7,7 +7,8 @@ The rules, in the order in which they apply:
 2. A range per storage: by the recipe's method, and at least what is known without looking; without data
    with headroom (:mod:`edgegate.quant.ranges`).
 3. 16 bits where the recipe asks, or where every reader has a 16-bit form and 8 bits are too noisy, their
-   scale is too much of a guess (:mod:`edgegate.quant.guesses`), or a layer could overflow int32 with them
+   scale is too much of a guess (:mod:`edgegate.quant.guesses`), a state is computed from itself
+   (:mod:`edgegate.quant.recurrence`), or a layer could overflow int32 with them
    (:mod:`edgegate.quant.accumulators`); a gate follows the value it multiplies.
 4. Gates within [0, 1] or [-1, 1] have fixed powers of two (:mod:`edgegate.quant.gates`).
 5. Inputs of a Concat, Max or Min share its storage if none loses more than one bit by it.
@@ -38,6 +39,7 @@ from edgegate.quant.histogram import Histogram, fit
 from edgegate.quant.observe import Observation
 from edgegate.quant.ranges import Range, cut, measured, roomy, synthesised, union
 from edgegate.quant.recipe import Recipe
+from edgegate.quant.recurrence import accumulating
 from edgegate.quant.scheme import Scheme
 from edgegate.quant.sharing import GATE, JOINS, UNARY, Groups, activations, is_float, is_move
 from edgegate.quant.storage import BlockStorage, Storage, WeightStorage
@@ -47,7 +49,7 @@ JOIN_LOSS = 2.0
 """A storage shared by a Concat may be so many times wider than each input needs: one bit."""
 WIDE_OPS = frozenset({
     ("", "Conv"), ("edgegate", "Linear"), ("edgegate", "Affine"), ("", "Add"), ("", "Sub"), ("", "Mul"), ("", "Max"),
-    ("", "Div"),
+    ("", "Div"), ("", "MatMul"),
     ("", "Min"), ("", "Relu"), ("", "Clip"), ("", "Concat"), ("", "ReduceMean"), ("", "ReduceSum"),
     ("", "AveragePool"), ("", "MaxPool"), ("", "ReduceMax"), ("", "ReduceMin"), ("", "Resize"),
     ("edgegate", "FakeQuantize"),
@@ -178,6 +180,7 @@ def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, i
     read |= block_inputs.factors(plan.model, groups, read)
     wide |= {name for name in read if narrow.isdisjoint(members[name])}
     wide |= between(plan.model, members, narrow) - set(kinds)
+    wide |= {name for name in accumulating(plan.model, groups) if narrow.isdisjoint(members[name])}
     if recipe.int16_below is not None:
         guessed = compounded(plan.model, recipe, kinds) if synthetic else set()
         for name in set(groups.owners()) - wide - set(kinds):

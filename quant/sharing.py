@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 import onnx_ir as ir
 
-from edgegate.graph import array, attribute, only_user
+from edgegate.graph import array, attribute, only_user, states
 from edgegate.quant.bits import BITS, bit_inputs, is_bit_maker, is_compared, is_count
 from edgegate.quant.given import is_quantizer, storage_of
 from edgegate.quant.storage import Storage
@@ -61,7 +61,7 @@ def constant_operands(node: ir.Node) -> list[ir.Value]:
     if node.domain == GATE or (node.domain == "" and node.op_type in BINARY):
         operands = list(node.inputs)
     else:
-        operands = list(node.inputs[:1]) if (node.domain, node.op_type) == ("", "MatMul") else []
+        operands = list(node.inputs[:2]) if (node.domain, node.op_type) == ("", "MatMul") else []
     return [v for v in operands if v is not None and is_float(v) and array(v) is not None]
 
 
@@ -70,7 +70,8 @@ class Groups:
 
     Values join by what they are: the output of a move is stored like its input, and a value whose only
     user clips it is stored like the clipped one (its low and high are the clip's). So is one whose only user is
-    a quantizer of the model's own, unless another one has given it a storage before.
+    a quantizer of the model's own, unless another one has given it a storage before. A state is stored like what it is
+    in the next step, whose range counts.
 
     Attributes:
         given: Owner -> the storage that the model gives.
@@ -91,6 +92,9 @@ class Groups:
                 self._quantize(node)
         for value in bit_inputs(model):
             self.given[self.owner(str(value.name))] = BITS
+        for before, after in states(model):
+            if before in self and after in self:
+                self.join(before, after)
 
     def _follow(self, node: ir.Node) -> None:
         source = node.inputs[0]

@@ -19,6 +19,7 @@ from edgegate.ops.group_sum import GROUP_SUM
 from edgegate.ops.hadamard import HADAMARD
 from edgegate.ops.logic import LOGIC
 from edgegate.ops.matmul import MATMUL
+from edgegate.ops.matmul16 import MATMUL16
 from edgegate.ops.matmul16x8 import MATMUL16X8
 from edgegate.ops.max_pool2d import MAX_POOL2D
 from edgegate.ops.move import MOVES
@@ -46,6 +47,7 @@ OWN = (
     HADAMARD,
     LOGIC,
     MATMUL,
+    MATMUL16,
     MATMUL16X8,
     MAX_POOL2D,
     *REDUCE_EXTREMES,

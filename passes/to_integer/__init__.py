@@ -39,6 +39,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("", "Div"): quotients.divide,
     ("", "Max"): elements.extremum,
     ("", "Min"): elements.extremum,
+    ("", "Where"): elements.where,
     ("", "Relu"): elements.clip,
     ("", "Clip"): elements.clip,
     ("", "ReduceMean"): windows.reduce_mean,

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import onnx_ir as ir
 
-from edgegate.graph import GATE, attribute, shape
+from edgegate.graph import GATE, array, attribute, shape
 from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored
 from edgegate.passes.to_integer._scaling import WIDTH, dtype_of, match, multipliers, output_attributes, rescale
 from edgegate.quant.fixed_point import fixed_pair
@@ -128,19 +128,48 @@ def extremum(lowering: Lowering, node: ir.Node) -> None:
     target, name = lowering.storage(output), str(output.name)
     dims = result_dims(node, a.order)
     if target.dtype == "int16":
-        value = _wide_extremum(lowering, node.op_type, (a, b), target, dims, name)
+        value = _wide_choice(lowering, node.op_type, (), (a, b), target, dims, name)
         return lowering.keep(output, Stored(value=value, storage=target, order=a.order))
     left, right = (match(lowering, s, target, f"{name}.{side}") for s, side in ((a, "left"), (b, "right")))
     value = lowering.emit(node.op_type, [left.value, right.value], name, dtype_of(target), dims, domain="")
     return lowering.keep(output, Stored(value=value, storage=target, order=a.order))
 
 
-def _wide_extremum(
-    lowering: Lowering, op_type: str, sides: tuple[Stored, Stored], target: Storage, dims: Sequence[int], name: str
-) -> ir.Value:
-    """Max or Min in the int16 storage ``target``, compared in int32: ONNX Runtime has neither in int16."""
+def where(lowering: Lowering, node: ir.Node) -> None:
+    """Where, both sides in the output's storage; the condition is constant, or bools made before."""
+    output = node.outputs[0]
+    target, name, dims = lowering.storage(output), str(output.name), shape(output)
+    order = tuple(range(len(dims)))
+    sides = [raised(lowering, lowering.stored(v), len(dims)) for v in node.inputs[1:]]
+    sides = [lowering.reorder(s, order) if s.order != order else s for s in sides]
+    condition = _condition(lowering, node, name)
+    if target.dtype == "int16":
+        value = _wide_choice(lowering, "Where", [condition], sides, target, dims, name)
+        return lowering.keep(output, Stored(value=value, storage=target, order=order))
+    left, right = (match(lowering, s, target, f"{name}.{i}") for i, s in enumerate(sides))
+    value = lowering.emit("Where", [condition, left.value, right.value], name, dtype_of(target), dims, domain="")
+    lowering.keep(output, Stored(value=value, storage=target, order=order))
+
+
+def _condition(lowering: Lowering, node: ir.Node, name: str) -> ir.Value:
+    """The bools that a Where picks by, axes in float order."""
+    source = node.inputs[0]
+    assert source is not None, "Where has a condition"
+    data = array(source)
+    if data is not None:
+        return lowering.constant(f"{name}.condition", data)
+    if source not in lowering.known or lowering.known[source].value.dtype != ir.DataType.BOOL:
+        raise NotLowerable("its condition is computed at run time", "make it a constant of the model, or a hard gate")
+    return lowering.stored(source, tuple(range(len(shape(source))))).value
+
+
+def _wide_choice(
+    lowering: Lowering, op_type: str, first: Sequence[ir.Value], sides: Sequence[Stored], target: Storage,
+    dims: Sequence[int], name: str,
+) -> ir.Value:  # fmt: skip
+    """Max, Min or Where in the int16 storage ``target``, chosen in int32: ONNX Runtime has none of them in int16."""
     wide = {**output_attributes(target), "to": ir.DataType.INT32.value}
-    inputs = []
+    inputs = list(first)
     for x, side in zip(sides, ("left", "right"), strict=True):
         ratio = Fraction(x.storage.scale) / Fraction(target.scale)
         part = [x.value, *multipliers(lowering, f"{name}.{side}", [ratio])]
@@ -152,8 +181,6 @@ def _wide_extremum(
 
 def clip(lowering: Lowering, node: ir.Node) -> None:
     """Relu or Clip as a Rescale with narrower bounds; a later pass folds it into what is before it."""
-    from edgegate.graph import array
-
     low, high = 0.0, float("inf")
     if node.op_type == "Clip":
         ends = [array(v) for v in (*node.inputs[1:], None, None)][:2]

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from edgegate.graph import Array, array, attribute, shape
 from edgegate.passes.to_integer import blocks
 from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored
-from edgegate.passes.to_integer._scaling import integer_bias, rescale
+from edgegate.passes.to_integer._scaling import WIDTH, integer_bias, rescale
 from edgegate.quant.storage import BlockStorage, Storage, half_up
 
 CHANNELS_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1)}
@@ -143,20 +143,25 @@ def linear(lowering: Lowering, node: ir.Node) -> None:
     finish(lowering, node, acc, x.storage, scales, order)
 
 
+NARROW_DEPTH = (1 << 31) // (255 * 255) - 1
+"""How many products of centred 8-bit values an int32 holds for certain."""
+
+
 def matmul(lowering: Lowering, node: ir.Node) -> None:
-    """The product of two activations."""
+    """The product of two activations of any widths."""
     dims = shape(node.outputs[0])
     sides = []
     for value in node.inputs[:2]:
         assert value is not None, "MatMul has two inputs"
         sides.append(lowering.stored(value, tuple(range(len(shape(value))))))
     a, b = sides
-    if "int16" in (a.storage.dtype, b.storage.dtype):
-        raise NotLowerable("a product of two activations takes 8-bit inputs", "store both in int8")
     name = str(node.outputs[0].name)
-    zero = lowering.constant(f"{name}.bias", np.zeros(dims[-1], np.int32))
     zero_points = {"a_zero_point": a.storage.zero_point, "b_zero_point": b.storage.zero_point}
-    acc = lowering.emit("MatMul", [a.value, b.value, zero], f"{name}.acc", ir.DataType.INT32, dims, zero_points)
+    if max(WIDTH[s.storage.dtype] for s in sides) == 8 and a.dims[-1] <= NARROW_DEPTH:
+        zero = lowering.constant(f"{name}.bias", np.zeros(dims[-1], np.int32))
+        acc = lowering.emit("MatMul", [a.value, b.value, zero], f"{name}.acc", ir.DataType.INT32, dims, zero_points)
+    else:
+        acc = lowering.emit("MatMul16", [a.value, b.value], f"{name}.acc", ir.DataType.INT64, dims, zero_points)
     finish(lowering, node, acc, a.storage, np.array([b.storage.scale]), tuple(range(len(dims))))
 
 

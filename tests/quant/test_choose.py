@@ -167,8 +167,8 @@ def test_noise_decides_for_16_bits() -> None:
 def test_noise_does_not_widen_what_a_reader_cannot_read() -> None:
     x, y = np.random.default_rng(0).standard_normal((2, 10, 10))
     x[0, 0] = 1000
-    for op, kind in (("MatMul (x, y)", "int8"), ("Add (x, y)", "int16")):
-        net = model(f"g (float[1,10,10] x, float[1,10,10] y) => (float[1,10,10] z) {{ z = {op} }}", {})
+    for op, kind, last in (("Conv (x, y)", "int8", 1), ("MatMul (x, y)", "int16", 10), ("Add (x, y)", "int16", 10)):
+        net = model(f"g (float[1,10,10] x, float[1,10,10] y) => (float[1,{last},{last}] z) {{ z = {op} }}", {})
         assert scheme(net, [{"x": x[None], "y": y[None]}], method="minmax").values["x"].dtype == kind
 
 
