@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import onnx_ir as ir
 
 from edgegate import frontend, stages
-from edgegate.graph import Array
+from edgegate.calibration import calibration
 from edgegate.options import CompileOptions
 from edgegate.passes import FLOAT, INTEGER, run
 from edgegate.passes.to_integer import to_integer
@@ -80,14 +78,16 @@ def quantized_model(source: Any, example: Any, options: CompileOptions) -> tuple
     whole = options.form == "integer"
     if whole and options.keys != "none":
         raise no_integers(f"keys {options.keys}")
-    model = frontend.load(source, example=example, model=options.model, batch=options.batch, indices=not whole)
+    model = frontend.load(
+        source, example=example, model=options.model, batch=options.batch, indices=not whole, states=options.states
+    )  # fmt: skip
     run(model, FLOAT, stages.floating)
     if options.scheme is not None:
         scheme = Scheme.from_json(options.scheme)
         apply_scheme(model, scheme)
         findings: Findings = {}
     else:
-        batches = None if options.calib is None else Batches.of(model, options.calib, options.batch)
+        batches = None if options.calib is None else calibration(model, options.calib, options.batch)
         _, scheme, layers = quantize(model, recipe(options), batches, integer=whole)
         findings = layers.document()
     stages.floating(model)
@@ -101,27 +101,3 @@ def recipe(options: CompileOptions) -> Recipe:
         transform=options.transform, transform_bits=options.transform_bits, rounding=options.rounding,
         keys=options.keys,
     )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batches:
-    """Calibration data in batches of the model's own size; a rest that fills no batch is left out.
-
-    Attributes:
-        data: Samples first, by input name; the same number of each.
-        size: Samples of a batch.
-    """
-
-    data: Mapping[str, Array]
-    size: int
-
-    @classmethod
-    def of(cls, model: ir.Model, calib: Mapping[str, Array], size: int) -> Batches:
-        """The data under the names of the model's inputs: "" is the first."""
-        first = str(model.graph.inputs[0].name)
-        return cls(data={first if name == "" else name: array for name, array in calib.items()}, size=size)
-
-    def __iter__(self) -> Iterator[dict[str, Array]]:
-        count = len(next(iter(self.data.values())))
-        for start in range(0, count - self.size + 1, self.size):
-            yield {name: array[start : start + self.size] for name, array in self.data.items()}

@@ -6,6 +6,7 @@ A pass reads ``for node in matches(model, "Relu"): ...`` and changes the graph w
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,9 @@ GRID = "edgegate.grid"
 """Metadata key of a layer whose weights were quantized before: JSON with their ``bits`` and ``scales``."""
 BLOCKS = "edgegate.blocks"
 """Metadata key of a layer that was trained in blocks: JSON with the formats of its ``weights`` and ``activations``."""
+STATE, SHOWN = "edgegate.state", "edgegate.shown"
+"""Metadata keys of the graph of a step: JSON of the pairs [input, what it is in the next step], by name, and of the
+names of the outputs that are more than state."""
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Linear")
 """Types of layers, which hand their grid on to the layer that takes their place."""
 
@@ -129,6 +133,11 @@ def replace(node: ir.Node, *values: ir.Value) -> None:
                 new.name = name
         ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
     graph.remove(node, safe=True)
+
+
+def states(model: ir.Model) -> list[tuple[str, str]]:
+    """The states of a step: (input, the output or other input that it is in the next step); none of most models."""
+    return [(before, after) for before, after in json.loads(model.graph.metadata_props.get(STATE, "[]"))]
 
 
 def attribute(node: ir.Node, name: str, default: Any = None) -> Any:

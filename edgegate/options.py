@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +45,10 @@ class CompileOptions:
         logic: What networks of gates become: "code", a statement for each gate, the fastest; "table", data for a loop
             that is the same for all, small, and compiled in no time.
         pipeline: Levels between registers of a circuit; None: no registers.
-        state: "INPUT=OUTPUT" of a recurrent circuit: registers take the output and give it as the input of the next
-            step.
+        state: "INPUT=OUTPUT" of a model that is a step, or a mapping: the output is the input of the next step. Each
+            side is a name, or a place counted from 0. Calibration data is over time then, as
+            :func:`edgegate.sequences.over_time` takes it, without the states; a session holds them, a circuit
+            has registers.
         form: Of a quantized model: "integer"; "qdq": float, with standard blocked QuantizeLinear and
             DequantizeLinear that ONNX Runtime runs; "qdq-native": with the narrow float types of newer opsets.
             Compilation is always "integer".
@@ -74,7 +76,7 @@ class CompileOptions:
     keys: str = "none"
     logic: str = "code"
     pipeline: int | None = None
-    state: tuple[str, ...] = ()
+    state: str | Sequence[str] | Mapping[str | int, str | int] = ()
     form: str = "integer"
 
     def __post_init__(self) -> None:
@@ -107,14 +109,20 @@ class CompileOptions:
             raise ValueError(f"input_range must be finite and rising, got {low},{high}")
 
     def _check_circuit(self) -> None:
-        object.__setattr__(self, "state", (self.state,) if isinstance(self.state, str) else tuple(self.state))
         if self.pipeline is not None and self.pipeline < 1:
             raise ValueError(f"pipeline must be at least 1 level between registers, got {self.pipeline}")
         if self.state and self.pipeline is not None:
             raise ValueError("pipeline and state exclude each other: a step needs the state that the last one leaves")
-        sides = [pair.partition("=")[::2] for pair in self.state]
+        sides = [pair.partition("=")[::2] for pair in self.states]
         if not all(map(all, sides)) or len({before for before, _ in sides}) < len(sides):
-            raise ValueError(f"state must be INPUT=OUTPUT, each input once, got {', '.join(self.state)}")
+            raise ValueError(f"state must be INPUT=OUTPUT, each input once, got {', '.join(self.states)}")
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """``state`` as "INPUT=OUTPUT"."""
+        if isinstance(self.state, Mapping):
+            return tuple(f"{before}={after}" for before, after in self.state.items())
+        return (self.state,) if isinstance(self.state, str) else tuple(self.state)
 
     def _check_calib(self) -> None:
         if self.calib is None:
@@ -126,12 +134,15 @@ class CompileOptions:
         if len(counts) != 1:
             found = " and ".join(map(str, counts)) or "no arrays"
             raise ValueError(f"calib must hold the same number of samples for each input, got {found}")
-        if counts[0] < self.batch:
+        if counts[0] < self.batch and not self.state:
             raise ValueError(f"calib must hold at least one batch of {self.batch} samples, got {counts[0]}")
 
     def example(self) -> tuple[np.ndarray[Any, np.dtype[Any]], ...] | None:
-        """Example inputs: the first batch of the calibration data, else zeros of ``shapes``; None without either."""
-        if self.calib is not None:
+        """Example inputs: the first batch of the calibration data, else zeros of ``shapes``; None without either.
+
+        Data over time is no example: it lacks the states.
+        """
+        if self.calib is not None and not self.state:
             return tuple(array[: self.batch] for array in self.calib.values())
         import numpy
 
@@ -145,7 +156,7 @@ class CompileOptions:
         )
         described: dict[str, Any] = {name: getattr(self, name) for name in plain}
         described["int16"], described["formats"] = list(self.int16), list(self.formats)
-        described["pipeline"], described["state"] = self.pipeline, list(self.state)
+        described["pipeline"], described["state"] = self.pipeline, list(self.states)
         described["shapes"] = [list(shape) for shape in self.shapes]
         described["input_range"] = None if self.input_range is None else list(map(float, self.input_range))
         described["scheme"] = None if self.scheme is None else hashlib.sha256(self.scheme.encode()).hexdigest()

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from edgegate.errors import CompileError, InputError
 from edgegate.graph import Array, shape, where
+from edgegate.quant.recurrence import Memory
 
 FLOAT = ir.DataType.FLOAT
 
@@ -157,13 +158,19 @@ def _session(model: bytes) -> Any:
 def run(model: ir.Model, batches: Iterable[Mapping[str, Array]]) -> Iterator[dict[str, Array]]:
     """All values of the model for one batch after the other: inputs and node outputs, by name.
 
+    A batch of a model that is a step is the next step: its states are what the last one left, from zeros on, or what
+    the batch itself brings.
+
     Raises:
         InputError: A batch lacks an input, has one too many, or one of another shape, type or content.
     """
     program = Program(model, list(model.graph))
+    memory = Memory(model)
     for index, batch in enumerate(batches):
-        feed = checked(model, batch, index)
-        yield {**feed, **program(feed)}
+        feed = checked(model, memory(batch), index)
+        values = {**feed, **program(feed)}
+        memory.keep(values)
+        yield values
 
 
 def checked(model: ir.Model, batch: Mapping[str, Array], index: int) -> dict[str, Array]:

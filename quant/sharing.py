@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeGuard
 
 import onnx_ir as ir
@@ -92,7 +92,10 @@ class Groups:
                 self._quantize(node)
         for value in bit_inputs(model):
             self.given[self.owner(str(value.name))] = BITS
-        for before, after in states(model):
+        self._carry(states(model))
+
+    def _carry(self, pairs: Iterable[tuple[str, str]]) -> None:
+        for before, after in pairs:
             if before in self and after in self:
                 self.join(before, after)
 

@@ -22,9 +22,11 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.errors import CompileError
-from edgegate.graph import Array, array, attribute, shape, where
+from edgegate.graph import Array, array, attribute, shape, states, where
+from edgegate.quant import execute
 from edgegate.quant.execute import Program
 from edgegate.quant.recipe import Recipe
+from edgegate.quant.recurrence import STEPS
 from edgegate.quant.scalar_ops import erf
 
 NORM = "edgegate.norm"
@@ -80,7 +82,8 @@ def moments(node: ir.Node) -> Moments | None:
 def covers(model: ir.Model, recipe: Recipe) -> dict[str, tuple[float, float]]:
     """Ranges known without looking: of the inputs, and of every value with moments; by value name."""
     inputs = recipe.input_range or (-DEVIATIONS, DEVIATIONS)
-    known = {str(v.name): inputs for v in model.graph.inputs}
+    held = {before for before, _ in states(model)}
+    known = {str(v.name): inputs for v in model.graph.inputs if v.name not in held}
     known.update({str(n.outputs[0].name): m.cover for n in model.graph if (m := moments(n)) is not None})
     return known
 
@@ -91,16 +94,17 @@ def samples(model: ir.Model, recipe: Recipe) -> list[dict[str, Array]]:
     Values are N(0, 1), or uniform over ``recipe.input_range``. Images have the 1/f spectrum of natural
     ones: white noise would average out in the first pooling, and every sample would look the same.
 
-    Integers are indices, uniform over what they index.
+    Integers are indices, uniform over what they index. A model that is a step gets one input for each of
+    :data:`~edgegate.quant.recurrence.STEPS` steps, and no states.
 
     Raises:
         CompileError: An input is neither float nor an index of a constant.
     """
     rng = np.random.default_rng(recipe.seed)
-    made = []
-    for _ in range(recipe.samples):
-        made.append({str(v.name): _sample(rng, v, recipe.input_range) for v in model.graph.inputs})
-    return made
+    held = {before for before, _ in states(model)}
+    inputs = [v for v in model.graph.inputs if v.name not in held]
+    count = STEPS if held else recipe.samples
+    return [{str(v.name): _sample(rng, v, recipe.input_range) for v in inputs} for _ in range(count)]
 
 
 def _sample(rng: np.random.Generator, value: ir.Value, bounds: tuple[float, float] | None) -> Array:
@@ -146,12 +150,16 @@ def _pyramid(rng: np.random.Generator, dims: tuple[int, ...]) -> Array:
 def run(model: ir.Model, feeds: Sequence[Mapping[str, Array]]) -> Iterator[dict[str, Array]]:
     """All values of the model over all ``feeds``, stretch by stretch, restored wherever moments are known.
 
-    Holds, for every feed, the values that a later stretch still reads; nothing else.
+    Holds, for every feed, the values that a later stretch still reads; nothing else. A model that is a step runs
+    step by step instead, and nothing is restored: a state is made by all steps before.
 
     Yields:
         Mappings from value name to array: for each stretch and feed the values made in it. A value comes
         once per feed; one with moments comes restored.
     """
+    if states(model):
+        yield from execute.run(model, feeds)
+        return
     alive = [dict(feed) for feed in feeds]
     yield from (dict(feed) for feed in alive)
     stretches = _stretches(list(model.graph))

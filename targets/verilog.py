@@ -13,6 +13,7 @@ import onnx_ir as ir
 from edgegate import manifest, vectors
 from edgegate.artifact import Artifact
 from edgegate.graph import Array
+from edgegate.graph import states as states_of
 from edgegate.options import CompileOptions
 from edgegate.stages import Proof
 from edgegate.targets._artifact import artifact_of
@@ -42,7 +43,8 @@ def verilog(options: CompileOptions) -> Build:
         design = design_of(model, "verilog")
         planned = plan(design, options.pipeline)
         name = module_name(model)
-        sources, style = _sources(name, design, planned, options.state)
+        pairs = [f"{before}={after}" for before, after in states_of(model)] or options.states
+        sources, style = _sources(name, design, planned, pairs)
         made = artifact_of(model, proof, options, manifest.Target(kind="verilog"), sources)
         tests = vectors.unpack(made.files[vectors.VECTORS])
         given, right = _expected(design, planned, tests)

@@ -12,6 +12,8 @@ bytes do not back is an :class:`~edgegate.errors.UnsafeError`; a missing, trunca
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgegate.errors import CompileError, FileError, UnsafeError
@@ -27,9 +29,19 @@ if TYPE_CHECKING:
 __all__ = ["load", "save"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is asked for beside the model, as for :func:`load`."""
+
+    batch: int
+    indices: bool
+    states: Sequence[str]
+
+
 def load(
-    source: Source, *, example: Any = None, model: str | None = None, batch: int = 1, indices: bool = False
-) -> ir.Model:
+    source: Source, *, example: Any = None, model: str | None = None, batch: int = 1, indices: bool = False,
+    states: Sequence[str] = (),
+) -> ir.Model:  # fmt: skip
     """The float ONNX model of ``source``: opset 21, static shapes, every node with its source line.
 
     Every value has a static shape. Every node carries the metadata ``graph.LAYER`` (dotted name of
@@ -45,6 +57,8 @@ def load(
         model: ``package.module:factory`` that makes the module of a state_dict.
         batch: Size of a symbolic first dimension where there is no example.
         indices: Whether inputs may be integers, such as tokens: an integer program takes float32 alone.
+        states: "INPUT=OUTPUT" of a step, by name or place: the graph's metadata will name them, as
+            :func:`edgegate.graph.states` reads.
 
     Raises:
         ValueError: A wrong argument.
@@ -55,8 +69,9 @@ def load(
     """
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got {batch}")
+    wanted = Wanted(batch=batch, indices=indices, states=states)
     if not isinstance(source, (str, os.PathLike)):
-        return _from_torch(source, example, batch, indices)
+        return _from_torch(source, example, wanted)
     path = os.fspath(source)
     name, data = _files.show(path), _files.read(path)
     kind = _files.kind(data, path)
@@ -65,10 +80,10 @@ def load(
 
         made = _onnx.load(data, path)
         del data  # of the size of the model, which keeps nothing of it
-        return _finish(made, name, batch, _shapes(example), indices)
+        return _finish(made, name, _shapes(example), wanted)
     if kind in (_files.Kind.AIGER, _files.Kind.BLIF):
-        return _finish(_from_circuit(data, kind, name, batch), name, batch, None, indices)
-    return _from_torch(_torch_source(data, kind, name, model, example), example, batch, indices)
+        return _finish(_from_circuit(data, kind, name, batch), name, None, wanted)
+    return _from_torch(_torch_source(data, kind, name, model, example), example, wanted)
 
 
 def save(module: torch.nn.Module, example: Any, path: str | os.PathLike[str], *, dynamic_batch: bool = True) -> None:
@@ -134,7 +149,7 @@ def _torch_source(data: bytes, kind: _files.Kind, name: str, model: str | None, 
     return module
 
 
-def _from_torch(source: Any, example: Any, batch: int, indices: bool) -> ir.Model:
+def _from_torch(source: Any, example: Any, wanted: Wanted) -> ir.Model:
     from edgegate.frontend import _torch
 
     _torch.require()
@@ -153,7 +168,7 @@ def _from_torch(source: Any, example: Any, batch: int, indices: bool) -> ir.Mode
     made = _torch.to_onnx(source)
     if any(node.op_type == "InBlocks" for node in made.graph):
         _functions.declare(made, DOMAIN, "InBlocks")
-    return _finish(made, "torch", batch, _shapes(example), indices)
+    return _finish(made, "torch", _shapes(example), wanted)
 
 
 def _quantizers_in_onnx(module: torch.nn.Module, example: Any) -> torch.nn.Module:
@@ -170,20 +185,21 @@ def _shapes(example: Any) -> list[tuple[int, ...]] | None:
     return [tuple(int(d) for d in i.shape) for i in items]
 
 
-def _finish(model: ir.Model, origin: str, batch: int, example: list[tuple[int, ...]] | None, indices: bool) -> ir.Model:
+def _finish(model: ir.Model, origin: str, example: list[tuple[int, ...]] | None, wanted: Wanted) -> ir.Model:
     """Annotate, make static, check, and drop whatever could differ between machines."""
     import onnx_ir as ir
     from onnx_ir.passes import common
 
-    from edgegate.frontend import _edges, _logic, _names, _static
+    from edgegate.frontend import _edges, _logic, _names, _states, _static
 
     _logic.declare(model)
     _names.annotate(model, origin)
     _static.check_finite(model)  # while weights have the user's names ...
-    _edges.check_inputs(model, indices)
-    _static.make_static(model, batch, example)
+    _edges.check_inputs(model, wanted.indices)
+    _static.make_static(model, wanted.batch, example)
     _logic.check(model)
     _edges.check_values(model)
+    states = _states.name(model, wanted.states)
     _edges.check_outputs(model)
     _static.check_finite(model)  # ... and what folding made of them
     common.RemoveUnusedOpsetsPass()(model)
@@ -191,6 +207,7 @@ def _finish(model: ir.Model, origin: str, batch: int, example: list[tuple[int, .
     model.domain = model.model_version = None
     model.metadata_props.clear()
     model.graph.metadata_props.clear()
+    model.graph.metadata_props.update(states)
     values = [*model.graph.inputs, *model.graph.initializers.values()]
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         values.extend(node.outputs)

@@ -66,7 +66,7 @@ def check_outputs(model: ir.Model) -> None:
     """
     problems, met = [], set[ir.Value]()
     for value in model.graph.outputs:
-        if what := _fault(_source(value), value in met):
+        if what := _fault(source_of(value), value in met):
             fix = "leave it out of the model's outputs"
             problems.append(Problem(where=f"output {value.name}", what=what, fix=fix))
         met.add(value)
@@ -82,7 +82,7 @@ def _fault(source: ir.Value, again: bool) -> str:
     return "is listed twice" if again else ""
 
 
-def _source(value: ir.Value) -> ir.Value:
+def source_of(value: ir.Value) -> ir.Value:
     """The value that ``value`` is under another name."""
     while (node := value.producer()) is not None and node.op_type in _HANDS_ON and not node.domain:
         source = node.inputs[0]

@@ -1,0 +1,76 @@
+"""Models that are a step: what their states are over time, and which of them add up what was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from edgegate.graph import Array, shape, states
+from edgegate.quant.sharing import JOINS, Groups, is_move
+
+STEPS = 256
+"""Steps of a run without data: as many inputs as a state needs to settle."""
+
+
+def initial(model: ir.Model) -> dict[str, Array]:
+    """The states before the first step: zeros, by the name of their input."""
+    inputs = {str(v.name): v for v in model.graph.inputs}
+    found = {name: inputs[name] for name, _ in states(model)}
+    return {name: np.zeros(shape(v), (v.dtype or ir.DataType.FLOAT).numpy()) for name, v in found.items()}
+
+
+class Memory:
+    """The states while a float model runs step by step.
+
+    Args:
+        model: A step, or a model without states, which has nothing to remember.
+    """
+
+    def __init__(self, model: ir.Model) -> None:
+        self._pairs, self._held = states(model), initial(model)
+
+    def __call__(self, batch: Mapping[str, Array]) -> dict[str, Array]:
+        """The inputs of the next step: a batch that brings a state itself starts from that."""
+        return {**self._held, **batch}
+
+    def keep(self, values: Mapping[str, Array]) -> None:
+        """Take the states of the next step from all values of this one."""
+        self._held = {before: values[after] for before, after in self._pairs}
+
+
+def accumulating(model: ir.Model, groups: Groups) -> set[str]:
+    """Owners of the states that are computed from what they were: their rounding errors add up over the steps.
+
+    A queue is none of them: it only moves what once entered it.
+    """
+    values = {str(v.name): v for v in _values(model)}
+    pairs = [(values[before], values[after]) for before, after in states(model)]
+    return {groups.owner(str(before.name)) for before, after in pairs if _is_computed(after, before)}
+
+
+def _values(model: ir.Model) -> Iterable[ir.Value]:
+    yield from model.graph.inputs
+    for node in model.graph:
+        yield from node.outputs
+
+
+def _is_computed(after: ir.Value, before: ir.Value) -> bool:
+    """Whether a path from ``before`` to ``after`` has a node that is more than a move."""
+    return any(value is before and worked for value, worked in _past(after))
+
+
+def _past(value: ir.Value) -> Iterator[tuple[ir.Value, bool]]:
+    """Every value that ``value`` is made from, and whether by more than moves; twice, if in both ways."""
+    waiting, met = [(value, False)], {(value, False)}
+    while waiting:
+        last, worked = waiting.pop()
+        yield last, worked
+        node = last.producer()
+        if node is None:
+            continue
+        works = worked or not (is_move(node) or (node.op_type in JOINS and not node.domain))
+        more = [(v, works) for v in node.inputs if v is not None and (v, works) not in met]
+        waiting += more
+        met.update(more)
