@@ -9,6 +9,7 @@ from edgegate.passes.drop_identities import drop_identities
 from edgegate.passes.drop_unread import drop_unread
 from edgegate.passes.drop_unused import drop_unused
 from edgegate.passes.explicit_axes import explicit_axes
+from edgegate.passes.explicit_einsum import explicit_einsum
 from edgegate.passes.explicit_resize import explicit_resize
 from edgegate.passes.explicit_shapes import explicit_shapes
 from edgegate.passes.explicit_shuffles import explicit_shuffles
@@ -30,6 +31,7 @@ from edgegate.passes.share_equal import share_equal
 from edgegate.passes.skip_expand import skip_expand
 from edgegate.passes.split_layers import split_layers
 from edgegate.passes.split_slopes import split_slopes
+from edgegate.passes.sums_to_products import sums_to_products
 from edgegate.passes.taps_to_conv import taps_to_conv
 from edgegate.passes.to_affine import to_affine
 from edgegate.passes.to_conv import to_conv
@@ -47,6 +49,7 @@ FLOAT: tuple[Pass, ...] = (
     drop_identities,
     merge_duplicates,
     explicit_axes,
+    explicit_einsum,  # before all that knows matrix products
     to_conv,  # before explicit_windows, which says the same of its convolution as of any other
     explicit_shuffles,
     explicit_windows,
@@ -58,6 +61,9 @@ FLOAT: tuple[Pass, ...] = (
     global_pools,  # after explicit_windows, which tells how an AveragePool pads
     # Layers: all that belongs to a convolution or a matrix goes into it.
     taps_to_conv,  # while the constant taps are still a factor
+    sums_to_products,  # after it: sums over taps are layers
+    explicit_shapes,  # again: what is reshaped for a product may have been reshaped before
+    drop_identities,
     absorb_pad,
     trim_conv,  # after absorb_pad, so that a cut sees all the pads
     to_linear,
