@@ -20,7 +20,7 @@ import numpy as np
 from edgegate._npz import Array
 from edgegate.errors import InputError
 from edgegate.manifest import IOSpec
-from edgegate.storage import Edge, Scores, Storage, Thresholds
+from edgegate.storage import STATE_LIMIT, Edge, Scores, Storage, Thresholds
 
 
 def entry(spec: IOSpec) -> Quantizer | Binarizer | None:
@@ -52,10 +52,11 @@ class Quantizer:
         self._scale = np.float32(storage.scale)
         self._zero_point = np.float32(storage.zero_point)
         limits = np.iinfo(storage.dtype)
+        least, most = (-STATE_LIMIT, STATE_LIMIT) if storage.dtype == "int32" else (limits.min, limits.max)
         # The bounds of the rounded quotient: they are integers, so clipping first changes nothing,
         # and no sum leaves the integers that float32 holds exactly.
-        self._low = np.float32(limits.min - storage.zero_point)
-        self._high = np.float32(limits.max - storage.zero_point)
+        self._low = np.float32(least - storage.zero_point)
+        self._high = np.float32(most - storage.zero_point)
         self._scratch = np.empty(spec.shape, np.float32)
 
     def __call__(self, real: Array, stored: Array, start: int = 0) -> None:

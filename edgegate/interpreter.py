@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import Array, attribute
-from edgegate.ops import OPS, scores, threshold
+from edgegate.ops import OPS, enter, scores, threshold
 from edgegate.stages.edges import is_edge
 
 
@@ -29,8 +29,8 @@ def dequantize(x: Array, scale: Array, zero_point: Array) -> Array:
 
 
 EDGES: dict[str, Callable[..., Any]] = {
-    "QuantizeLinear": quantize, "DequantizeLinear": dequantize, "Threshold": threshold.reference,
-    "Scores": scores.reference,
+    "QuantizeLinear": quantize, "DequantizeLinear": dequantize, "Enter": enter.reference,
+    "Threshold": threshold.reference, "Scores": scores.reference,
 }  # fmt: skip
 
 

@@ -11,6 +11,8 @@ from edgegate import _json
 
 STORED = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-(2**15), 2**15 - 1), "int32": (0, 0)}
 """Storage types at the edge of a program, and their zero points."""
+STATE_LIMIT = (1 << 23) - 1
+"""An int32 input holds a state of 24 bits: it is quantized to at most so much, either sign."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +20,7 @@ class Storage:
     """How a float value is stored at the edge: ``real = scale * (stored - zero_point)``.
 
     Attributes:
-        dtype: "int8", "uint8", "int16"; "int32" for an output only.
+        dtype: "int8", "uint8", "int16"; "int32" for counts and states of 24 bits.
         scale: Positive; rounded to float32, as every engine reads it.
         zero_point: Within the dtype; 0 for int32.
 

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from edgegate.graph import Array
-from edgegate.quant.storage import Storage
+from edgegate.quant.storage import STATE_LIMIT, Storage
 
 SIDE = 4096
 """Bins on each side of zero: at least 8 per step of the 8-bit grid."""
@@ -136,14 +136,17 @@ class Histogram:
 def fit(low: float, high: float, dtype: str) -> Storage:
     """The storage whose range is [low, high], widened so that it holds 0.
 
-    int8 and uint8 are asymmetric and store 0.0 exactly, at the zero point; int16 is symmetric. An empty
-    range (nothing but zeros) gets the scale 2**-8, as a gate has.
+    int8 and uint8 are asymmetric and store 0.0 exactly, at the zero point; int16 is symmetric, and so is int32,
+    whose scale is a power of two. An empty range (nothing but zeros) gets the scale 2**-8, as a gate has.
     """
     low, high = min(low, 0.0), max(high, 0.0)
     if low == high:
         return Storage(dtype=dtype, scale=2.0**-8, zero_point=-128 if dtype == "int8" else 0)
     if dtype == "int16":
         return Storage(dtype=dtype, scale=_at_least(max(-low, high) / 32767))
+    if dtype == "int32":
+        fraction, exponent = math.frexp(_at_least(max(-low, high) / STATE_LIMIT))
+        return Storage(dtype=dtype, scale=math.ldexp(1.0, exponent - (fraction == 0.5)))
     scale = float(np.float32(_at_least((high - low) / 255)))
     least = -128 if dtype == "int8" else 0
     zero_point = math.floor(-low / scale + 0.5) + least

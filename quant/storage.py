@@ -16,8 +16,10 @@ import numpy as np
 
 from edgegate.graph import Array
 
-ZERO_POINTS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (0, 0)}
-"""The zero points that each storage type may have: int16 is symmetric."""
+ZERO_POINTS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (0, 0), "int32": (0, 0)}
+"""The zero points that each storage type may have: int16 and int32 are symmetric."""
+STATE_LIMIT = (1 << 23) - 1
+"""An int32 holds 24 bits, symmetric: float32 has them all, and 16-bit factors leave room in an int64."""
 SMALLEST_SCALE, LARGEST_SCALE = 2.0**-64, 2.0**64
 """Scales outside these are pathological: products of three would leave float32."""
 
@@ -51,9 +53,10 @@ class Storage:
     """How one activation is stored.
 
     Attributes:
-        dtype: "int8", "uint8" or "int16".
-        scale: Real distance of two neighbouring stored values; positive, rounded to float32.
-        zero_point: The stored value that means 0.0; 0 for int16.
+        dtype: "int8", "uint8" or "int16"; "int32" for a state of 24 bits.
+        scale: Real distance of two neighbouring stored values; positive, rounded to float32. A power of two for
+            int32: then float32 holds what 24 bits mean, and the way there and back is exact.
+        zero_point: The stored value that means 0.0; 0 for int16 and int32.
 
     Raises:
         ValueError: An attribute is impossible.
@@ -73,16 +76,18 @@ class Storage:
         least, most = ZERO_POINTS[self.dtype]
         if not least <= self.zero_point <= most:
             raise ValueError(f"a zero point of {self.dtype} lies in [{least}, {most}], got {self.zero_point}")
+        if self.dtype == "int32" and math.frexp(self.scale)[0] != 0.5:
+            raise ValueError(f"a scale of int32 is a power of two, got {self.scale!r}")
 
     @property
     def low(self) -> int:
         """The least stored value."""
-        return int(np.iinfo(self.dtype).min)
+        return -STATE_LIMIT if self.dtype == "int32" else int(np.iinfo(self.dtype).min)
 
     @property
     def high(self) -> int:
         """The greatest stored value."""
-        return int(np.iinfo(self.dtype).max)
+        return STATE_LIMIT if self.dtype == "int32" else int(np.iinfo(self.dtype).max)
 
     @property
     def real_low(self) -> float:
@@ -109,6 +114,13 @@ class Storage:
     def dequantize(self, stored: Array) -> Array:
         """Real values in float64."""
         return np.asarray((np.asarray(stored, np.float64) - self.zero_point) * self.scale)
+
+
+def narrowed(storage: Storage) -> Storage:
+    """What ops without a form for 24 bits read of a value stored so: the upper 16. Any other storage as it is."""
+    if storage.dtype != "int32":
+        return storage
+    return Storage(dtype="int16", scale=min(storage.scale * 2.0**8, LARGEST_SCALE))
 
 
 @dataclass(frozen=True, kw_only=True)

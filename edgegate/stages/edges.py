@@ -1,7 +1,7 @@
 """The edges of an integer model: the nodes that convert between the user's float numbers and stored integers.
 
-A float input meets QuantizeLinear or, where bits are made of it, Threshold; a float output comes from DequantizeLinear
-or, where it counts bits, from Scores. Nothing else may touch a float value.
+A float input meets QuantizeLinear, Enter where it is a state of 24 bits, or Threshold where bits are made of it; a
+float output comes from DequantizeLinear or, where it counts bits, from Scores. Nothing else may touch a float value.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from edgegate.graph import DOMAIN
 
-ENTRIES = {"QuantizeLinear": "", "Threshold": DOMAIN}
+ENTRIES = {"QuantizeLinear": "", "Enter": DOMAIN, "Threshold": DOMAIN}
 """Edges of inputs: op types and their domains."""
 EXITS = {"DequantizeLinear": "", "Scores": DOMAIN}
 """Edges of outputs."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgegate.graph import DOMAIN
-from edgegate.ops import OWN, scores
+from edgegate.graph import DOMAIN, shape
+from edgegate.ops import OWN, enter, scores
 from edgegate.passes._pipeline import Pass
 from edgegate.passes.to_integer import elements, layers, logic, moves, quotients, resizes, transforms, windows
 from edgegate.passes.to_integer._lowering import Lowering, Rule, Stored, lower_all
@@ -101,16 +101,26 @@ def _enter(lowering: Lowering, value: ir.Value) -> None:
     storage, name = lowering.storage(value), str(value.name)
     assert value.shape is not None, "inputs have static shapes"
     dims = [int(str(d)) for d in value.shape]
-    stored = lowering.emit(
-        "QuantizeLinear", [value, *_edge(lowering, name, storage)], f"{name}.stored", dtype_of(storage), dims,
-        domain="",
-    )  # fmt: skip
+    state = storage.dtype == "int32"
+    op, domain = ("Enter", DOMAIN) if state else ("QuantizeLinear", "")
+    inputs = [value, *_edge(lowering, name, storage)]
+    stored = lowering.emit(op, inputs, f"{name}.stored", dtype_of(storage), dims, domain=domain)
+    if state:
+        stored = _limited(lowering, stored, storage, name)
     lowering.keep(value, Stored(value=stored, storage=storage, order=tuple(range(len(dims)))))
+
+
+def _limited(lowering: Lowering, x: ir.Value, storage: Storage, name: str) -> ir.Value:
+    """``x`` cut to 24 bits: a program takes any int32 as stored already, and the proof must hold of it."""
+    for op, limit in (("Max", storage.low), ("Min", storage.high)):
+        end = lowering.constant(f"{name}.{op.lower()}", np.array(limit, np.int32))
+        x = lowering.emit(op, [x, end], f"{name}.limited", ir.DataType.INT32, shape(x), domain="")
+    return x
 
 
 def _leave(lowering: Lowering, value: ir.Value) -> ir.Value:
     assert value.shape is not None, "outputs have static shapes"
-    found = lowering.exact.get(value) or lowering.stored(value, tuple(range(len(value.shape))))
+    found = lowering.exact.get(value) or lowering.stored(value, tuple(range(len(value.shape))), whole=True)
     name = str(value.name)
     if value.dtype == ir.DataType.INT64:
         return found.value
@@ -137,7 +147,7 @@ def _swap(model: ir.Model, lowering: Lowering, outputs: list[ir.Value], old: lis
             del graph.initializers[str(value.name)]
     graph.extend(lowering.nodes)
     model.functions.clear()
-    for body in (*(op.body for op in OWN), scores.BODY):
+    for body in (*(op.body for op in OWN), enter.BODY, scores.BODY):
         assert body is not None, "ops of the project's domain have a body"
         function = ir.serde.deserialize_function(_parse(body))
         model.functions[function.identifier()] = function

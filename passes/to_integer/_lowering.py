@@ -17,7 +17,7 @@ import onnx_ir as ir
 from edgegate.errors import CompileError, Problem
 from edgegate.graph import DOMAIN, LAYER, SOURCE, Array, array, where
 from edgegate.quant.scheme import Scheme
-from edgegate.quant.storage import Storage, checked_scale
+from edgegate.quant.storage import Storage, checked_scale, narrowed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,16 @@ class Wide(Storage):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", checked_scale(self.scale))
+
+    @property
+    def low(self) -> int:
+        """The least integer of the type."""
+        return int(np.iinfo(self.dtype).min)
+
+    @property
+    def high(self) -> int:
+        """The greatest integer of the type."""
+        return int(np.iinfo(self.dtype).max)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +90,7 @@ class Lowering:
         model: The float model; constants are registered in its graph.
         scheme: How to store each value.
         known: Float value -> stored value.
+        narrow: Float value of 24 bits -> the upper 16 of them.
         exact: Float value that goes out as it is, and is stored less exactly for what reads it -> how it goes out.
         nodes: The integer nodes so far, in order.
     """
@@ -87,6 +98,7 @@ class Lowering:
     model: ir.Model
     scheme: Scheme
     known: dict[ir.Value, Stored] = field(default_factory=dict)
+    narrow: dict[ir.Value, Stored] = field(default_factory=dict)
     exact: dict[ir.Value, Stored] = field(default_factory=dict)
     nodes: list[ir.Node] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
@@ -99,15 +111,33 @@ class Lowering:
             raise NotLowerable(f"the scheme does not say how {value.name} is stored", "quantize this model again")
         return found
 
-    def stored(self, value: ir.Value | None, order: Sequence[int] | None = None) -> Stored:
-        """The stored form of a float value, with its axes in ``order`` if one is given."""
+    def stored(self, value: ir.Value | None, order: Sequence[int] | None = None, *, whole: bool = False) -> Stored:
+        """The stored form of a float value, with its axes in ``order`` if one is given.
+
+        One of 24 bits comes rounded to 16, as most ops read it, unless it is asked for as a ``whole``.
+        """
         assert value is not None, "a data input is never optional"
         if value not in self.known and (data := array(value)) is not None:
             storage = self.storage(value)
             constant = self.constant(str(value.name), storage.quantize(data))
             self.known[value] = Stored(value=constant, storage=storage, order=tuple(range(data.ndim)))
-        found = self.known[value]
+        found = self.known[value] if whole else self._narrowed(value)
         return found if order is None or tuple(order) == found.order else self.reorder(found, tuple(order))
+
+    def _narrowed(self, value: ir.Value) -> Stored:
+        found = self.known[value]
+        storage = narrowed(found.storage)
+        if isinstance(found.storage, Wide) or storage == found.storage:
+            return found
+        if value not in self.narrow:
+            name, limits = f"{value.name}.narrow", {"low": storage.low, "high": storage.high}
+            steps = round(storage.scale / found.storage.scale).bit_length() - 1
+            pair = (("multiplier", 1 << 30), ("shift", 30 + steps))
+            factor = [self.constant(f"{name}.{key}", np.array([number], np.int32)) for key, number in pair]
+            attributes = {"input_zero_point": 0, "output_zero_point": 0, **limits, "to": ir.DataType.INT16.value}
+            made = self.emit("Rescale", [found.value, *factor], name, ir.DataType.INT16, found.dims, attributes)
+            self.narrow[value] = Stored(value=made, storage=storage, order=found.order)
+        return self.narrow[value]
 
     def reorder(self, x: Stored, order: tuple[int, ...]) -> Stored:
         """``x`` with its axes in ``order``: a Reshape if only axes of size one move, else a Transpose."""

@@ -12,7 +12,7 @@ from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored
 from edgegate.quant.fixed_point import fixed_points
 from edgegate.quant.storage import Storage
 
-WIDTH = {"int8": 8, "uint8": 8, "int16": 16}
+WIDTH = {"int8": 8, "uint8": 8, "int16": 16, "int32": 32}
 TYPES = {"int8": ir.DataType.INT8, "uint8": ir.DataType.UINT8, "int16": ir.DataType.INT16, "int32": ir.DataType.INT32}
 
 

@@ -39,9 +39,9 @@ def unary(lowering: Lowering, node: ir.Node) -> None:
     lowering.keep(output, Stored(value=value, storage=target, order=x.order))
 
 
-def operands(lowering: Lowering, node: ir.Node) -> tuple[Stored, Stored]:
-    """Two operands of one rank and one order of axes; the larger one's order is taken."""
-    a, b = lowering.stored(node.inputs[0]), lowering.stored(node.inputs[1])
+def operands(lowering: Lowering, node: ir.Node, *, whole: bool = False) -> tuple[Stored, Stored]:
+    """Two operands of one rank and one order of axes; the larger one's order is taken. ``whole``: 24 bits too."""
+    a, b = (lowering.stored(v, whole=whole) for v in node.inputs[:2])
     if len(a.order) != len(b.order):
         rank = max(len(a.order), len(b.order))
         a, b = (raised(lowering, s, rank) for s in (a, b))
@@ -73,7 +73,7 @@ def result_dims(node: ir.Node, order: tuple[int, ...]) -> list[int]:
 
 def gate(lowering: Lowering, node: ir.Node) -> None:
     """Lower value * gate to one gated product, which says of itself what gate it is."""
-    value, gate_ = operands(lowering, node)
+    value, gate_ = operands(lowering, node, whole=True)
     output = node.outputs[0]
     target, name = lowering.storage(output), str(output.name)
     scale = Fraction(value.storage.scale) * Fraction(gate_.storage.scale) / Fraction(target.scale)
@@ -82,7 +82,8 @@ def gate(lowering: Lowering, node: ir.Node) -> None:
         "gate_zero_point": gate_.storage.zero_point,
         **output_attributes(target),
     }
-    inputs = [value.value, gate_.value, *multipliers(lowering, name, [scale])]
+    bits = 15 if "int32" in (value.storage.dtype, gate_.storage.dtype) else 31
+    inputs = [value.value, gate_.value, *multipliers(lowering, name, [scale], bits)]
     dims = result_dims(node, value.order)
     result = lowering.emit("GatedProduct", inputs, name, dtype_of(target), dims, attributes)
     if node.domain == DOMAIN_OF_GATES:
@@ -98,12 +99,12 @@ def _said(node: ir.Node) -> str:
 
 def add(lowering: Lowering, node: ir.Node) -> None:
     """The sum or difference of two activations."""
-    a, b = operands(lowering, node)
+    a, b = operands(lowering, node, whole=True)
     output = node.outputs[0]
     target, name = lowering.storage(output), str(output.name)
     sign = -1 if node.op_type == "Sub" else 1
     ratios = [Fraction(s.storage.scale) / Fraction(target.scale) for s in (a, b)]
-    wide = 16 in (WIDTH[a.storage.dtype], WIDTH[b.storage.dtype])
+    wide = max(WIDTH[a.storage.dtype], WIDTH[b.storage.dtype]) > 8
     try:
         first, second, shift = fixed_pair(ratios[0], sign * ratios[1], **({"bits": 30} if wide else {}))
     except ValueError as e:
@@ -199,7 +200,8 @@ def fake_quantize(lowering: Lowering, node: ir.Node) -> None:
 def _clipped(lowering: Lowering, node: ir.Node, low: float, high: float) -> None:
     """The node's input in its output's storage, between real bounds."""
     output = node.outputs[0]
-    x, target, name = lowering.stored(node.inputs[0]), lowering.storage(output), str(output.name)
+    x = lowering.stored(node.inputs[0], whole=True)
+    target, name = lowering.storage(output), str(output.name)
     least, most = bounds_of(target, low, high)
     attributes = {"input_zero_point": x.storage.zero_point, **output_attributes(target), "low": least, "high": most}
     scale = Fraction(x.storage.scale) / Fraction(target.scale)

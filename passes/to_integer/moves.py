@@ -23,7 +23,7 @@ def _keep(lowering: Lowering, output: ir.Value, moved: Stored) -> None:
 
 def identity(lowering: Lowering, node: ir.Node) -> None:
     """A value under another name: what is left of one that is an output twice, or is an input as it came."""
-    _keep(lowering, node.outputs[0], lowering.stored(node.inputs[0]))
+    _keep(lowering, node.outputs[0], lowering.stored(node.inputs[0], whole=True))
 
 
 def reshape(lowering: Lowering, node: ir.Node) -> None:
@@ -32,9 +32,9 @@ def reshape(lowering: Lowering, node: ir.Node) -> None:
     assert source is not None, "Reshape has an input"
     if 0 in shape(output):
         raise NotLowerable("it makes an empty value", "leave it out")
-    x = lowering.stored(source)
+    x = lowering.stored(source, whole=True)
     groups = sorted(_groups(shape(source), shape(output)), key=lambda g: _place(x, g[0]))
-    x = lowering.stored(source, [a for before, _ in groups for a in before])
+    x = lowering.stored(source, [a for before, _ in groups for a in before], whole=True)
     order = tuple(a for _, after in groups for a in after)
     dims = [shape(output)[a] for a in order]
     target = lowering.ints("dims", dims)
@@ -68,7 +68,7 @@ def _place(x: Stored, axes: Sequence[int]) -> int:
 
 def transpose(lowering: Lowering, node: ir.Node) -> None:
     """Transpose: the stored value stays where it is; its axes are other float axes from here on."""
-    x = lowering.stored(node.inputs[0])
+    x = lowering.stored(node.inputs[0], whole=True)
     perm = list(attribute(node, "perm", range(len(x.order))[::-1]))
     order = tuple(perm.index(a) for a in x.order)
     _keep(lowering, node.outputs[0], Stored(value=x.value, storage=x.storage, order=order))
@@ -78,8 +78,8 @@ def concat(lowering: Lowering, node: ir.Node) -> None:
     """Concat, every part in the output's storage."""
     output = node.outputs[0]
     target, name = lowering.storage(output), str(output.name)
-    first = lowering.stored(node.inputs[0])
-    parts = [lowering.stored(v, first.order) for v in node.inputs]
+    first = lowering.stored(node.inputs[0], whole=True)
+    parts = [lowering.stored(v, first.order, whole=True) for v in node.inputs]
     matched = [match(lowering, p, target, f"{name}.part{i}") for i, p in enumerate(parts)]
     dims = [shape(output)[a] for a in first.order]
     axis = first.axis(int(attribute(node, "axis")))
@@ -91,7 +91,7 @@ def concat(lowering: Lowering, node: ir.Node) -> None:
 
 def split(lowering: Lowering, node: ir.Node) -> None:
     """Split along one axis."""
-    x = lowering.stored(node.inputs[0])
+    x = lowering.stored(node.inputs[0], whole=True)
     axis = x.axis(int(attribute(node, "axis", 0)))
     outputs = [(f"{o.name}.moved", dtype_of(x.storage), [shape(o)[a] for a in x.order]) for o in node.outputs]
     sizes = lowering.ints("sizes", [dims[axis] for _, _, dims in outputs])
@@ -105,7 +105,7 @@ def gather(lowering: Lowering, node: ir.Node) -> None:
     indices = array(node.inputs[1])
     if indices is None:
         raise NotLowerable("its indices are computed at run time", "use constant indices")
-    x, output = lowering.stored(node.inputs[0]), node.outputs[0]
+    x, output = lowering.stored(node.inputs[0], whole=True), node.outputs[0]
     axis = int(attribute(node, "axis", 0)) % len(x.order)
     size = x.dims[x.axis(axis)]
     if indices.size and not -size <= indices.min() <= indices.max() < size:
@@ -151,7 +151,7 @@ def _constants(node: ir.Node, *, first: int = 1) -> list[Array | None]:
 
 def slice_(lowering: Lowering, node: ir.Node) -> None:
     """Slice with constant limits, any step."""
-    x, output = lowering.stored(node.inputs[0]), node.outputs[0]
+    x, output = lowering.stored(node.inputs[0], whole=True), node.outputs[0]
     starts, ends, axes, steps = _constants(node)[:4]
     assert starts is not None and ends is not None, "ONNX requires them"
     over = range(len(starts)) if axes is None else axes.tolist()
@@ -165,7 +165,11 @@ def slice_(lowering: Lowering, node: ir.Node) -> None:
 
 def pad(lowering: Lowering, node: ir.Node) -> None:
     """Pad by a constant, which is stored as the input is, or by elements of the input."""
-    x, output, mode = lowering.stored(node.inputs[0]), node.outputs[0], str(attribute(node, "mode", "constant"))
+    x, output, mode = (
+        lowering.stored(node.inputs[0], whole=True),
+        node.outputs[0],
+        str(attribute(node, "mode", "constant")),
+    )
     pads, fill, axes = _constants(node)[:3]
     assert pads is not None, "ONNX requires them"
     rank, name = len(x.order), str(output.name)
@@ -213,6 +217,6 @@ def _surround(lowering: Lowering, x: Stored, axis: int, ends: list[int], fill: f
 def expand(lowering: Lowering, node: ir.Node) -> None:
     """Expand or Tile: elements are repeated along axes."""
     output = node.outputs[0]
-    x = raised(lowering, lowering.stored(node.inputs[0]), len(shape(output)))
+    x = raised(lowering, lowering.stored(node.inputs[0], whole=True), len(shape(output)))
     indices = {a: np.arange(length) % x.dims[x.axis(a)] for a, length in enumerate(shape(output))}
     _keep(lowering, output, _pick(lowering, x, indices, str(output.name)))
