@@ -29,7 +29,7 @@ from tests.integer_pieces import (
     table,
     windows,
 )
-from tests.integer_products import wide_product
+from tests.integer_products import running, wide_product
 from tests.integer_quotients import quotient
 
 CLAIMED = set(OPS)
@@ -262,6 +262,6 @@ def unary(net: Net, x: ir.Value) -> None:
 MOTIFS = (
     plain, plain, gated_pair, gated_pair, chunk, chunk, squeeze_excite, residual, residual, pool, resize, move, join,
     attention, hard_gate, whole_numbers, extremum, total, extreme, twice, unary,
-    transform, blocks, block_layer, block_layer, logic, logic, quotient, wide_product,
+    transform, blocks, block_layer, block_layer, logic, logic, quotient, wide_product, running,
 )  # fmt: skip
 """What the graphs are made of, each as often as it stands here."""

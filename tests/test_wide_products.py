@@ -93,3 +93,34 @@ def test_programs_of_mixed_storages(op: str) -> None:
     values = {"a": KINDS["int16"], "b": KINDS["uint8"], "y": KINDS["int16"]}
     to_integer(Scheme(values=values | ({"t": KINDS["uint8"]} if op == "MatMul" else {})))(model)
     both(model, feeds)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("exclusive", "reverse"), [(0, 0), (1, 0), (0, 1), (1, 1)])
+def test_running_sums(kind: str, exclusive: int, reverse: int) -> None:
+    model = ir.from_onnx_text(
+        f"""<ir_version: 10, opset_import: ["" : 21]> g (float[3, 40] x) => (float[3, 40] y)
+        <int64 a = {{1}}> {{ y = CumSum <exclusive = {exclusive}, reverse = {reverse}> (x, a) }}"""
+    )
+    target = Storage(dtype="int16", scale=1 / 500)
+    to_integer(Scheme(values={"x": KINDS[kind], "y": target}))(model)
+    feeds = [{"x": np.random.default_rng(i).uniform(-1.5, 1.5, (3, 40)).astype(np.float32)} for i in range(2)]
+    for feed, found in zip(feeds, both(model, feeds), strict=True):
+        x = feed["x"].astype(np.float64)
+        turned = x[:, ::-1] if reverse else x
+        sums = np.cumsum(turned, 1) - (turned if exclusive else 0)
+        want = sums[:, ::-1] if reverse else sums
+        assert np.abs(found["y"] - want).max() <= target.scale + 20 * KINDS[kind].scale
+
+
+def test_long_running_sums_take_48_bits() -> None:
+    length = 40_000
+    model = ir.from_onnx_text(
+        f"""<ir_version: 10, opset_import: ["" : 21]> g (float[1, {length}] x) => (float[1, {length}] y)
+        <int64 a = {{1}}> {{ y = CumSum (x, a) }}"""
+    )
+    values = {"x": KINDS["int16"], "y": Storage(dtype="int16", scale=8.0)}
+    to_integer(Scheme(values=values))(model)
+    assert [bits for *_, bits in stages.prove(model).accumulators] == [48]
+    (found,) = interpreter.run(model, {"x": np.full((1, length), 5, np.float32)}).values()
+    assert found[0, -1] == pytest.approx(min(5, KINDS["int16"].real_high) * length, rel=1e-4)

@@ -12,6 +12,7 @@ from edgegate.ops.block_transform import BLOCK_TRANSFORM
 from edgegate.ops.conv1d import CONV1D
 from edgegate.ops.conv2d import CONV2D
 from edgegate.ops.conv2d16x8 import CONV2D16X8
+from edgegate.ops.cum_sum import CUM_SUM
 from edgegate.ops.depthwise_conv2d import DEPTHWISE_CONV2D
 from edgegate.ops.divide import DIVIDE
 from edgegate.ops.gated_product import GATED_PRODUCT
@@ -60,7 +61,7 @@ OWN = (
     THRESHOLD,
 )
 """The ops of the project's own domain."""
-STANDARD = (ARG_MAX, *ARITHMETIC, *MOVES)
+STANDARD = (ARG_MAX, CUM_SUM, *ARITHMETIC, *MOVES)
 """Ops of the standard domain that are exact on integers as they are."""
 OPS: dict[tuple[str, str], Op] = {(op.domain, op.name): op for op in (*OWN, *STANDARD)}
 """Every op by (domain, op type)."""

@@ -44,6 +44,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("", "Clip"): elements.clip,
     ("", "ReduceMean"): windows.reduce_mean,
     ("", "ReduceSum"): windows.reduce_mean,
+    ("", "CumSum"): windows.cum_sum,
     ("", "ReduceMax"): windows.reduce_extremum,
     ("", "ReduceMin"): windows.reduce_extremum,
     ("", "AveragePool"): windows.average_pool,

@@ -221,7 +221,7 @@ INSTEAD = {
     ),
     **dict.fromkeys(("Conv", "ConvTranspose"), "make its weights constants of the model"),
     **dict.fromkeys(
-        ("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceProd", "LpNormalization", "CumSum"),
+        ("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceProd", "LpNormalization"),
         "use a batch norm, or a sum or a mean over an axis",
     ),
     **dict.fromkeys(("ArgMax", "ArgMin"), "leave it out, and take the greatest of the model's output"),

@@ -49,6 +49,27 @@ def reduce_mean(lowering: Lowering, node: ir.Node) -> None:
     lowering.keep(output, Stored(value=value, storage=target, order=order))
 
 
+def cum_sum(lowering: Lowering, node: ir.Node) -> None:
+    """CumSum along a constant axis: exact sums, in int64 where 32 bits could overflow."""
+    output, given = node.outputs[0], array(node.inputs[1])
+    if given is None:
+        raise NotLowerable("its axis is computed at run time", "use a constant axis")
+    x, target, name = lowering.stored(node.inputs[0]), lowering.storage(output), str(output.name)
+    axis = x.axis(int(given.reshape(-1)[0]))
+    wide = x.dims[axis] * (x.storage.high - x.storage.low) >= 1 << 31
+    kind = ir.DataType.INT64 if wide else ir.DataType.INT32
+    one = [lowering.constant(f"{name}.{key}", np.array([n], np.int32)) for key, n in (("one", 1 << 30), ("bits", 30))]
+    zero = x.storage.zero_point
+    limits = {"low": x.storage.low - zero, "high": x.storage.high - zero, "to": kind.value}
+    attributes = {"input_zero_point": zero, "output_zero_point": 0, **limits}
+    centred = lowering.emit("Rescale", [x.value, *one], f"{name}.centred", kind, x.dims, attributes)
+    ways = {key: int(attribute(node, key, 0)) for key in ("exclusive", "reverse")}
+    inputs = [centred, lowering.constant(f"{name}.axis", np.array(axis, np.int64))]
+    sums = lowering.emit("CumSum", inputs, f"{name}.sums", kind, x.dims, ways, domain="")
+    value = rescale(lowering, sums, x.dims, [Fraction(x.storage.scale) / Fraction(target.scale)], target, name)
+    lowering.keep(output, Stored(value=value, storage=target, order=x.order))
+
+
 def reduce_extremum(lowering: Lowering, node: ir.Node) -> None:
     """ReduceMax or ReduceMin: order is kept by storage, so the stored values are compared as they are."""
     output = node.outputs[0]
