@@ -128,22 +128,26 @@ class Artifact:
             shown = files.show(path)
             raise e if str(e).startswith(shown) else type(e)(f"{shown}: {e}") from e
 
-    @cached_property
-    def session(self) -> Session:
-        """The session behind a call: this machine's own device, all processors."""
+    def session(self, *, threads: int | None = None, device: str | None = None) -> Session:
+        """A new session with states of its own, as :class:`edgegate.runtime.Session`."""
         from edgegate.runtime import Session
 
-        return Session(self)
+        return Session(self, threads=threads, device=device)
+
+    @cached_property
+    def _session(self) -> Session:
+        """The session behind a call: this machine's own device, all processors."""
+        return self.session()
 
     def __call__(self, *arrays: Any, **named: Any) -> Any:
         """Run the program, as :meth:`edgegate.runtime.Session.__call__`."""
-        return self.session(*arrays, **named)
+        return self._session(*arrays, **named)
 
     def verify(self) -> int:
-        """Replay the self-test bit for bit; how many vectors passed, as :func:`edgegate.runtime.verify`."""
-        from edgegate.runtime import verify
+        """Replay the self-test bit for bit; how many vectors passed, as :func:`edgegate.replay.verify`."""
+        from edgegate.replay import verify
 
-        return verify(self.session)
+        return verify(self._session)
 
 
 def load(path: Path) -> Artifact:

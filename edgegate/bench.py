@@ -17,7 +17,8 @@ from edgegate._edges import dequantize
 from edgegate._npz import Array
 from edgegate.errors import EdgeGateError, FileError, InputError, MismatchError, ToolchainError
 from edgegate.manifest import Manifest
-from edgegate.runtime import Session, compare
+from edgegate.replay import compare
+from edgegate.runtime import Session
 from edgegate.storage import Thresholds
 
 GRAPH = "model.onnx"

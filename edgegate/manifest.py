@@ -153,6 +153,7 @@ class Manifest:
             if not specs or len({spec.name for spec in specs}) != len(specs):
                 raise ValueError(f"the {what} must have names of their own, and there must be one")
         self._check_edges()
+        self._check_states()
         if not all(isinstance(gate, Mapping) for gate in self.gates.values()):
             raise ValueError("a gate must be described by names and values")
         for name in self.files:
@@ -161,11 +162,36 @@ class Manifest:
 
     def _check_edges(self) -> None:
         for spec in self.inputs:
-            if isinstance(spec.storage, Scores) or (spec.stored_dtype == "int32" and spec.storage):
-                raise ValueError(f"{spec.name}: an input cannot be quantized to int32")
+            if isinstance(spec.storage, Scores):
+                raise ValueError(f"{spec.name}: an input has no scores")
         for spec in self.outputs:
             if isinstance(spec.storage, Thresholds):
                 raise ValueError(f"{spec.name}: an output has no thresholds")
+
+    def _check_states(self) -> None:
+        """A state is an input, and in the next step what another input or output is, stored alike."""
+        specs = {spec.name: spec for spec in (*self.inputs, *self.outputs)}
+        inputs = {spec.name for spec in self.inputs}
+        for before, after in self.states:
+            if before not in inputs or after not in specs:
+                raise ValueError(f"state {ascii(before)[:60]} is no input, or {ascii(after)[:60]} is nothing")
+            first, second = specs[before], specs[after]
+            if (first.shape, first.dtype, first.storage) != (second.shape, second.dtype, second.storage):
+                raise ValueError(f"state {before} is not stored like {after}")
+
+    @property
+    def states(self) -> list[tuple[str, str]]:
+        """The states of a step: (input, the output or other input that it is in the next step)."""
+        pairs = self.options.get("state", [])
+        if not isinstance(pairs, list) or not all(isinstance(pair, str) and "=" in pair for pair in pairs):
+            raise ValueError(f"options: state must be a list of INPUT=OUTPUT, got {ascii(pairs)[:60]}")
+        return [(before, after) for before, _, after in (pair.partition("=") for pair in pairs)]
+
+    @property
+    def shown(self) -> tuple[IOSpec, ...]:
+        """The outputs that are more than state: what a step gives."""
+        names = self.options.get("shown", [])
+        return tuple(spec for spec in self.outputs if spec.name in names) or self.outputs
 
     @property
     def batch(self) -> int:

@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from edgegate import _cpu, vectors
-from edgegate._edges import dequantize, entry
+from edgegate import _cpu, sequences
+from edgegate._edges import entry
+from edgegate._feed import as_array, by_name, check_names, check_shape, emit
 from edgegate._npz import Array
 from edgegate._program import Program, aligned, processors
 from edgegate._programs import program_of
 from edgegate.artifact import Artifact
-from edgegate.errors import FileError, InputError, MismatchError
+from edgegate.errors import InputError, MismatchError
+from edgegate.files import Path
 from edgegate.manifest import IOSpec
+from edgegate.memory import Memory
 
 
 class Session:
@@ -46,6 +49,9 @@ class Session:
         self._quantizers = [entry(spec) for spec in self.inputs]
         self._batch = _batch(self.inputs, self.outputs, manifest.batch)
         self._lock = threading.Lock()
+        self.memory, self._pairs, self._shown = Memory(manifest), manifest.states, manifest.shown
+        self._fresh = [spec for spec in self.inputs if spec.name not in dict(self._pairs)]
+        self._kept = {after for _, after in self._pairs}
 
     def __call__(self, *arrays: Any, **named: Any) -> Any:
         """Run the program.
@@ -62,14 +68,98 @@ class Session:
         Raises:
             InputError: A wrong name, shape or dtype, a NaN or an infinity.
         """
-        names = [spec.name for spec in self.inputs]
-        if len(arrays) > len(names):
-            raise InputError(f"expected {len(names)} inputs ({', '.join(names)}), got {len(arrays)}")
-        feed = dict(zip(names, arrays, strict=False))
-        if twice := feed.keys() & named.keys():
-            raise InputError(f"input {min(twice)!r} is given by place and by name")
-        outputs = tuple(self.run({**feed, **named}).values())
+        outputs = tuple(self.run(by_name(self.inputs, arrays, named)).values())
         return outputs[0] if len(outputs) == 1 else outputs
+
+    def step(self, *arrays: Any, **named: Any) -> Any:
+        """Run one step: the states come from the step before, and stay for the next.
+
+        Args:
+            arrays: The inputs in order, states left out, as for :meth:`__call__`; of one call.
+            named: Inputs by name.
+
+        Returns:
+            The output; a tuple if there are several; states left out.
+
+        Raises:
+            InputError: A wrong name, shape or dtype, a NaN or an infinity. The states are as before.
+        """
+        outputs = tuple(self.advance(by_name(self._fresh, arrays, named)).values())
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def advance(self, feed: Mapping[str, Any]) -> dict[str, Array]:
+        """One :meth:`step` on inputs by name; the outputs by name."""
+        check_names(self._fresh, feed)
+        arrays = [as_array(feed[spec.name], spec) if spec.name in feed else None for spec in self.inputs]
+        for array, spec in zip(arrays, self.inputs, strict=True):
+            if array is not None:
+                check_shape(array, spec)
+        results = {spec.name: np.empty(spec.shape, spec.dtype) for spec in self._shown}
+        with self._lock:
+            held = self.memory.arrays
+            fed = [held[s.name] if a is None else a for a, s in zip(arrays, self.inputs, strict=True)]
+            self._fill(fed)
+            stored = self._run()
+            self._remember(fed, stored)
+            for spec, output in zip(self.outputs, stored, strict=True):
+                if spec.name in results:
+                    emit(output, spec, results[spec.name])
+        return results
+
+    def steps(self, *arrays: Any, **named: Any) -> Any:
+        """Run a sequence, step by step, from the states as they are.
+
+        Args:
+            arrays: The inputs over time, as :func:`edgegate.sequences.over_time` takes them: of one run.
+            named: Inputs by name.
+
+        Returns:
+            The output of all steps, [T, *shape]; a tuple if there are several.
+
+        Raises:
+            InputError: As :meth:`step`; steps before the one that failed have been done.
+        """
+        outputs = tuple(self.run_steps(by_name(self._fresh, arrays, named)).values())
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def run_steps(self, feed: Mapping[str, Any]) -> dict[str, Array]:
+        """:meth:`steps` on inputs by name; the outputs by name."""
+        data = {name: np.asarray(given) for name, given in feed.items()}
+        found = list(sequences.runs(data, {spec.name: spec.shape for spec in self._fresh}))
+        if len(found) != 1:
+            raise InputError(f"expected one sequence, got {len(found)}: reset the states between them")
+        made = [self.advance(inputs) for inputs in found[0]]
+        return {spec.name: np.stack([results[spec.name] for results in made]) for spec in self._shown}
+
+    def _remember(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+        """Keep what the next step needs of this one."""
+        own = isinstance(self._program, Program)  # its outputs are new arrays each time, which the next run may borrow
+        made = {s.name: o if own else o.copy() for s, o in zip(self.outputs, outputs, strict=True)}
+        for spec, array, buffer in zip(self.inputs, inputs, self._program.buffers, strict=True):
+            if spec.name in self._kept:
+                made[spec.name] = (array if array.dtype == buffer.dtype else buffer).copy()
+        self.memory.arrays.update({before: made[after] for before, after in self._pairs})
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """The states by input name: copies of what is stored."""
+        with self._lock:
+            return {name: array.copy() for name, array in self.memory.arrays.items()}
+
+    def reset(self) -> None:
+        """Begin anew: all states become zero."""
+        with self._lock:
+            self.memory.reset()
+
+    def save(self, path: Path) -> None:
+        """Write the states to a file, as :meth:`edgegate.memory.Memory.save`."""
+        with self._lock:
+            self.memory.save(path)
+
+    def restore(self, path: Path) -> None:
+        """Go on from the states in a file, as :meth:`edgegate.memory.Memory.restore`."""
+        with self._lock:
+            self.memory.restore(path)
 
     def run(self, feed: Mapping[str, Any]) -> dict[str, Array]:
         """Run the program on inputs by name; the outputs by name.
@@ -77,12 +167,10 @@ class Session:
         Raises:
             InputError: As :meth:`__call__`.
         """
-        names = [spec.name for spec in self.inputs]
-        if set(feed) != set(names):
-            raise InputError(f"expected the inputs {', '.join(names)}, got {', '.join(map(str, feed)) or 'none'}")
-        arrays = [_array(feed[spec.name], spec) for spec in self.inputs]
+        check_names(self.inputs, feed)
+        arrays = [as_array(feed[spec.name], spec) for spec in self.inputs]
         for array, spec in zip(arrays, self.inputs, strict=True):
-            self._check_shape(array, spec)
+            check_shape(array, spec, self._batch is not None)
         if self._batch is None:
             return self._once(arrays)
         counts = {len(a) for a in arrays}
@@ -126,14 +214,6 @@ class Session:
         dims = spec.stored_shape if samples is None else (samples, *spec.stored_shape[1:])
         return aligned(dims, spec.stored_dtype)
 
-    def _check_shape(self, array: Array, spec: IOSpec) -> None:
-        found, dims = array.shape, spec.shape if array.dtype == spec.dtype else spec.stored_shape
-        if found == dims or (self._batch and found[1:] == dims[1:] and len(found) == len(dims)):
-            return
-        expected = ["N" if self._batch and i == 0 else n for i, n in enumerate(dims)]
-        shown = str(expected).replace("'", "")
-        raise InputError(f"input {spec.name!r}: expected shape {shown}, got {list(found)}")
-
     def _once(self, arrays: Sequence[Array]) -> dict[str, Array]:
         results = {s.name: np.empty(s.shape, s.dtype) for s in self.outputs}
         with self._lock:
@@ -151,6 +231,12 @@ class Session:
 
     def _step(self, arrays: Sequence[Array], results: Sequence[Array], start: int = 0) -> None:
         """One call of the program on at most a batch of samples, the first of them sample ``start``."""
+        self._fill(arrays, start)
+        for output, spec, result in zip(self._run(), self.outputs, results, strict=True):
+            emit(output, spec, result)
+
+    def _fill(self, arrays: Sequence[Array], start: int = 0) -> None:
+        """Let the program read these inputs."""
         places = zip(arrays, self._quantizers, self._program.buffers, strict=True)
         for index, (array, quantizer, whole) in enumerate(places):
             buffer = whole[: len(array)] if whole.ndim else whole
@@ -162,71 +248,16 @@ class Session:
                 np.copyto(buffer, array)
             if whole.ndim and len(array) < len(whole):
                 whole[len(array) :] = whole[:1]  # any sample will do, but a sound one: it may be an index
+
+    def _run(self) -> list[Array]:
+        """Run the program on what it was given; its stored outputs, as they lie in its memory."""
         outputs = self._program.run()
         found = [(o.dtype.name, o.shape) for o in outputs]
         if found != (expected := [(s.stored_dtype, s.shape) for s in self.outputs]):
             raise MismatchError(f"the program gives {found}, its manifest says {expected}")
-        for output, spec, result in zip(outputs, self.outputs, results, strict=True):
-            used = output[: len(result)] if output.ndim else output
-            if spec.storage:
-                dequantize(used, spec.storage, result)
-            else:
-                np.copyto(result, used)
-
-
-def verify(session: Session) -> int:
-    """Replay the artifact's self-test bit for bit; how many vectors passed.
-
-    Raises:
-        MismatchError: An output differs; says which, in how many places, and where first.
-        FileError: The artifact holds no test vectors, or ones that do not fit it.
-    """
-    files = session.artifact.files
-    tests = vectors.unpack(files[vectors.VECTORS]) if vectors.VECTORS in files else []
-    if not tests:
-        raise FileError("the artifact holds no test vectors")
-    for number, test in enumerate(tests):
-        if set(test.inputs) != {s.name for s in session.inputs}:
-            raise FileError(f"{vectors.VECTORS}: vector {number} has other inputs than the program")
-        if set(test.outputs) != {s.name for s in session.outputs}:
-            raise FileError(f"{vectors.VECTORS}: vector {number} has other outputs than the program")
-        found = session.run_stored([test.inputs[spec.name] for spec in session.inputs])
-        for spec, array in zip(session.outputs, found, strict=True):
-            compare(array, test.outputs[spec.name], f"test vector {number}: output {spec.name!r}")
-    return len(tests)
-
-
-def compare(found: Array, expected: Array, what: str) -> None:
-    """Raise MismatchError unless the arrays are equal in dtype, shape and every bit."""
-    if found.dtype != expected.dtype or found.shape != expected.shape:
-        raise MismatchError(
-            f"{what}: expected {expected.dtype}{list(expected.shape)}, got {found.dtype}{list(found.shape)}"
-        )
-    places = np.argwhere(found != expected)
-    if len(places):
-        first = tuple(int(i) for i in places[0])
-        raise MismatchError(
-            f"{what}: {len(places)} of {found.size} values differ, "
-            f"first at {list(first)}: expected {expected[first]}, got {found[first]}"
-        )
+        return outputs
 
 
 def _batch(inputs: Sequence[IOSpec], outputs: Sequence[IOSpec], batch: int) -> int | None:
     """``batch`` if the first dimension of every input and output is the batch, else None."""
     return batch if all(spec.shape[:1] == (batch,) for spec in (*inputs, *outputs)) else None
-
-
-def _array(value: Any, spec: IOSpec) -> Array:
-    """``value`` as a numpy array of the input's dtype or of its storage dtype."""
-    try:
-        array = np.asarray(value) if hasattr(value, "__array__") or not hasattr(value, "__dlpack__") else None
-        array = np.from_dlpack(value) if array is None else array
-    except (TypeError, ValueError, RuntimeError, BufferError) as e:
-        reason = " ".join(str(e).split())[:100]
-        raise InputError(f"input {spec.name!r}: no array of numbers ({reason})") from e
-    if array.dtype == np.bool_ and spec.stored_dtype == "uint8":
-        return array.view(np.uint8)
-    if array.dtype not in (np.dtype(spec.dtype), np.dtype(spec.stored_dtype)):
-        also = f" (or stored {spec.stored_dtype})" if spec.storage else ""
-        raise InputError(f"input {spec.name!r}: expected {spec.dtype}{also}, got {array.dtype}")
-    return array

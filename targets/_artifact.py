@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
@@ -10,13 +11,14 @@ import onnx_ir as ir
 
 from edgegate import interpreter, manifest, vectors
 from edgegate.artifact import Artifact
-from edgegate.graph import Array, array, shape
+from edgegate.graph import SHOWN, Array, array, shape, states
 from edgegate.logic import store
 from edgegate.manifest import IOSpec
 from edgegate.options import CompileOptions
 from edgegate.passes.optimise_logic import IMPORTED
 from edgegate.proof import LOGIC
 from edgegate.report import gates, networks
+from edgegate.sequences import over_time
 from edgegate.stages import Proof
 from edgegate.storage import Edge, Scores, Storage, Thresholds
 from edgegate.targets._edges import inputs_of, is_bits, outputs_of
@@ -53,9 +55,17 @@ def artifact_of(
     inputs, outputs = ([_spec(outer, stored) for outer, stored in pairs] for pairs in edges)
     return Artifact.create(
         contents, target=target, inputs=inputs, outputs=outputs, versions=_versions(),
-        options=options.describe(),
+        options={**options.describe(), **_memory(model)},
         gates={**gates(model), **networks(model)}, proof=proof.document(),
     )  # fmt: skip
+
+
+def _memory(model: ir.Model) -> dict[str, list[str]]:
+    """The states of a step by their names, and the outputs that are more than state."""
+    if not (pairs := states(model)):
+        return {}
+    shown = json.loads(model.graph.metadata_props[SHOWN])
+    return {"state": [f"{before}={after}" for before, after in pairs], "shown": shown}
 
 
 def _spec(outer: ir.Value, stored: ir.Value) -> IOSpec:
@@ -152,10 +162,13 @@ def _limits(value: ir.Value) -> tuple[int, int, np.dtype[np.generic]]:
 
 def _sample(model: ir.Model, calib: Mapping[str, Array]) -> list[Array]:
     """The first calibration sample as the program takes it."""
-    feed = []
+    feed, held = [], {before for before, _ in states(model)}
     for outer, stored in zip(model.graph.inputs, inputs_of(model), strict=True):
+        if outer.name in held:
+            feed.append(_something(np.random.default_rng(0), stored))
+            continue
         data = calib[str(outer.name)] if str(outer.name) in calib else next(iter(calib.values()))
-        batch = data[: shape(outer)[0]]
+        batch = over_time(data, shape(outer), str(outer.name))[0, 0] if held else data[: shape(outer)[0]]
         node = stored.producer()
         if outer is stored or node is None:
             feed.append(batch)

@@ -21,10 +21,6 @@ Logic = Annotated[str, typer.Option("--logic", help="Networks of gates as code (
 Pipeline = Annotated[
     int | None, typer.Option("--pipeline", metavar="N", min=1, help="Registers after every N levels of a circuit.")
 ]
-State = Annotated[
-    list[str] | None,
-    typer.Option("--state", metavar="INPUT=OUTPUT", help="State of a recurrent circuit; repeatable."),
-]
 Output = Annotated[
     str | None, typer.Option("--output", "-o", help="The artifact: a file, or a folder if it ends in /.")
 ]
@@ -52,7 +48,7 @@ def compile(
     threads: Threads = None,
     logic: Logic = "code",
     pipeline: Pipeline = None,
-    state: State = None,
+    state: arguments.State = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:

@@ -57,6 +57,10 @@ Rounding = Annotated[
 Keys = Annotated[
     str, typer.Option("--keys", metavar="KEYS[:QUERIES]", help="Blocks of attention's keys and queries, or none.")
 ]
+State = Annotated[
+    list[str] | None,
+    typer.Option("--state", metavar="INPUT=OUTPUT", help="A state of a step, by name or place; repeatable."),
+]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Samples per call, where the model leaves it open.")]
 
 

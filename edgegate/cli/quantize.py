@@ -52,6 +52,7 @@ def quantize(
     model: arguments.Factory = None,
     shape: arguments.Shape = None,
     batch: arguments.Batch = 1,
+    state: arguments.State = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -61,7 +62,7 @@ def quantize(
     path = output or os.path.splitext(os.path.basename(source))[0] + ending
     writable(path, report, scheme_out, plot, keep=(source, calib, scheme))
     options = arguments.options(
-        model=model, shape=shape, batch=batch, form=form,
+        model=model, shape=shape, batch=batch, form=form, state=state or (),
         calib=calib, calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16,
         format=format, transform=transform, transform_bits=transform_bits, rounding=rounding, keys=keys,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,24 @@ def _lines(manifest: Manifest) -> Iterator[str]:
     for word, specs in (("input", manifest.inputs), ("output", manifest.outputs)):
         for spec in specs:
             yield f"{word:<11} {_spec(spec)}"
+    yield from _states(manifest)
     yield from _contents(manifest)
+
+
+def _states(manifest: Manifest) -> Iterator[str]:
+    """What a session holds from step to step, and how much that is."""
+    specs = {spec.name: spec for spec in manifest.inputs}
+    for before, after in manifest.states:
+        yield f"state       {before}  {_bytes(specs[before])} bytes  in the next step {after}"
+    if manifest.states:
+        total = sum(_bytes(specs[before]) for before, _ in manifest.states)
+        yield f"states      {total} bytes, read and written in each step"
+
+
+def _bytes(spec: IOSpec) -> int:
+    import numpy
+
+    return int(math.prod(spec.stored_shape) * numpy.dtype(spec.stored_dtype).itemsize)
 
 
 def _contents(manifest: Manifest) -> Iterator[str]:

@@ -14,19 +14,30 @@ def run(
     artifact: ArtifactPath,
     input: Annotated[str, typer.Option("--input", "-i", help="A .npz file by input name, or one array.")],
     output: Annotated[str | None, typer.Option("--output", "-o", help="The outputs, a .npz file.")] = None,
+    restore: Annotated[str | None, typer.Option("--restore", metavar="FILE", help="Go on from these states.")] = None,
+    save: Annotated[str | None, typer.Option("--save", metavar="FILE", help="Write the states after the run.")] = None,
     threads: Threads = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Run an artifact on the arrays of a file."""
+    """Run an artifact on the arrays of a file: samples, or of a model with states a sequence, step by step."""
     from edgegate import _npz, files
     from edgegate.artifact import load
+    from edgegate.errors import InputError
     from edgegate.runtime import Session
 
-    writable(output, keep=(artifact, input))
+    writable(output, save, keep=(artifact, input, restore))
     loaded = load(artifact)
-    feed = _named(_npz.load(input), [spec.name for spec in loaded.manifest.inputs])
-    results = Session(loaded, threads=threads).run(feed)
+    held = dict(loaded.manifest.states)
+    if (restore or save) and not held:
+        raise InputError("--restore and --save are for models with states: this one has none")
+    session = Session(loaded, threads=threads)
+    feed = _named(_npz.load(input), [spec.name for spec in loaded.manifest.inputs if spec.name not in held])
+    if restore:
+        session.restore(restore)
+    results = session.run_steps(feed) if held else session.run(feed)
+    if save:
+        session.save(save)
     if output:
         files.write(output, [_npz.pack(results)])
     if json:

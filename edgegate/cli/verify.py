@@ -30,8 +30,8 @@ def verify(
 ) -> None:
     """Replay an artifact's test vectors bit for bit on this machine."""
     from edgegate.artifact import load
+    from edgegate.replay import verify as replay
     from edgegate.runtime import Session
-    from edgegate.runtime import verify as replay
 
     read = load(artifact)
     shown = _prove(read, limit) if prove else []

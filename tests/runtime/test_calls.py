@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from edgegate.errors import InputError
-from edgegate.runtime import Session, verify
+from edgegate.replay import verify
+from edgegate.runtime import Session
 from tests import tiny_program as tiny
 from tests.runtime.definition import expected
 

@@ -7,7 +7,7 @@ import edgegate
 from edgegate import vectors
 from edgegate.artifact import Artifact, IOSpec
 from edgegate.errors import FileError, InputError, MismatchError
-from edgegate.runtime import compare
+from edgegate.replay import compare
 from tests import tiny_program as tiny
 
 

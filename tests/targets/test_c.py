@@ -15,7 +15,8 @@ from edgegate import CompileOptions, interpreter
 from edgegate.errors import CompileError, FileError, MismatchError, ToolchainError
 from edgegate.logic import GroupSum, Netlist
 from edgegate.manifest import FileEntry
-from edgegate.runtime import Session, verify
+from edgegate.replay import verify
+from edgegate.runtime import Session
 from edgegate.stages import prove
 from edgegate.targets.c import c
 from tests.targets.logic_models import Graph, classifier, network
@@ -128,7 +129,7 @@ def test_artifacts_run_here(form, batch):
     rng = np.random.default_rng(2)
     model = classifier(network(rng, 20, (100, 60), 3), GroupSum.contiguous(60, 5), batch=batch)
     artifact = built(model, form, batch)
-    assert verify(artifact.session) == max(2, -(-64 // batch))
+    assert verify(artifact.session()) == max(2, -(-64 // batch))
     x = rng.integers(0, 2, (batch, 20)).astype(np.uint8)
     np.testing.assert_array_equal(artifact(x), interpreter.run(model, {"x": x})["counts"])
 

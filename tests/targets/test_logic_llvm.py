@@ -8,7 +8,7 @@ import tvm_ffi
 
 from edgegate import CompileOptions, interpreter
 from edgegate.logic import GroupSum
-from edgegate.runtime import verify
+from edgegate.replay import verify
 from edgegate.stages import prove
 from edgegate.targets._machine import machine
 from edgegate.targets._tvm import emit
@@ -36,6 +36,6 @@ def test_the_table_is_chosen_by_an_option(model):
 
 def test_a_program_with_a_table(model):
     artifact = llvm(CompileOptions(logic="table", batch=70))(model, prove(model))
-    assert verify(artifact.session) > 0 and artifact.manifest.options["logic"] == "table"
+    assert verify(artifact.session()) > 0 and artifact.manifest.options["logic"] == "table"
     x = np.random.default_rng(1).integers(0, 2, (70, 40)).astype(np.uint8)
     np.testing.assert_array_equal(artifact(x), interpreter.run(model, {"x": x})["counts"])

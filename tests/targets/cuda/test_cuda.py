@@ -15,7 +15,8 @@ from edgegate import CompileOptions, _json, interpreter
 from edgegate._cuda_program import Image
 from edgegate.errors import CompileError, FileError, InputError, ToolchainError
 from edgegate.logic import GroupSum, counts, evaluate
-from edgegate.runtime import Session, verify
+from edgegate.replay import verify
+from edgegate.runtime import Session
 from edgegate.stages import prove
 from edgegate.targets import _nvcc
 from edgegate.targets.cuda import PROGRAM, architectures, cuda
