@@ -25,7 +25,8 @@ def overflowing(found: list[Layer], values: Mapping[str, Storage], weights: Mapp
     return {
         layer.source
         for layer in found
-        if values[layer.source].dtype != "int16" and _reach(layer, values[layer.source], weights) > (1 << 31) - 1
+        if values[layer.source].dtype in ("int8", "uint8")
+        and _reach(layer, values[layer.source], weights) > (1 << 31) - 1
     }
 
 

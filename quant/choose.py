@@ -12,7 +12,8 @@ The rules, in the order in which they apply:
    (:mod:`edgegate.quant.accumulators`); a gate follows the value it multiplies.
 4. Gates within [0, 1] or [-1, 1] have fixed powers of two (:mod:`edgegate.quant.gates`).
 5. Inputs of a Concat, Max or Min share its storage if none loses more than one bit by it.
-6. int8 asymmetric with an exact zero, int16 symmetric.
+6. int8 asymmetric with an exact zero, int16 symmetric; int32 for a state that hardly forgets
+   (:mod:`edgegate.quant.long_memory`).
 7. Weight scales (:mod:`edgegate.quant.weights`) of the layers that are not in blocks; no output is finer than its
    accumulator.
 8. Biases corrected for the rounding of the weights (:mod:`edgegate.quant.bias_correction`).
@@ -29,24 +30,24 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import LAYER, array
-from edgegate.quant import block_inputs, gates
+from edgegate.quant import block_inputs, gates, long_memory
 from edgegate.quant.accumulators import overflowing
 from edgegate.quant.bias_correction import corrections
 from edgegate.quant.given import between, known_ranges
 from edgegate.quant.given_weights import free, given_weights
 from edgegate.quant.guesses import compounded
 from edgegate.quant.histogram import Histogram, fit
+from edgegate.quant.joins import share
+from edgegate.quant.long_memory import Recurrence, recurrences
 from edgegate.quant.observe import Observation
-from edgegate.quant.ranges import Range, cut, measured, roomy, synthesised, union
+from edgegate.quant.ranges import Range, cut, measured, roomy, synthesised
 from edgegate.quant.recipe import Recipe
 from edgegate.quant.recurrence import accumulating
 from edgegate.quant.scheme import Scheme
-from edgegate.quant.sharing import GATE, JOINS, UNARY, Groups, activations, is_float, is_move
-from edgegate.quant.storage import BlockStorage, Storage, WeightStorage
+from edgegate.quant.sharing import GATE, UNARY, Groups, activations, is_float, is_move
+from edgegate.quant.storage import BlockStorage, Storage, WeightStorage, coarser, narrowed
 from edgegate.quant.weights import Layer, choose_weights, layers, live_channels
 
-JOIN_LOSS = 2.0
-"""A storage shared by a Concat may be so many times wider than each input needs: one bit."""
 WIDE_OPS = frozenset({
     ("", "Conv"), ("edgegate", "Linear"), ("edgegate", "Affine"), ("", "Add"), ("", "Sub"), ("", "Mul"), ("", "Max"),
     ("", "Div"), ("", "MatMul"),
@@ -68,6 +69,8 @@ class Plan:
     layers: list[Layer]
     blocks: Mapping[str, BlockStorage]
     factors: Mapping[str, float]
+    recurrences: list[Recurrence]
+    slow: tuple[Recurrence, ...] = ()
 
     @classmethod
     def of(
@@ -77,7 +80,8 @@ class Plan:
         """Raises CompileError for NaN or infinite weights."""
         groups, found = Groups(model), layers(model)
         return cls(
-            model=model, recipe=recipe, groups=groups, layers=found, blocks=blocks or {}, factors=factors or {}
+            model=model, recipe=recipe, groups=groups, layers=found, blocks=blocks or {}, factors=factors or {},
+            recurrences=recurrences(model),
         )  # fmt: skip
 
     @property
@@ -101,7 +105,7 @@ class Plan:
     def means(self) -> dict[str, int]:
         """The values whose means per channel are needed, and their channel axes."""
         wanted = self.layers if self.recipe.bias_correction else []
-        return {layer.source: layer.channel_axis for layer in wanted}
+        return long_memory.seen_of(self.recurrences) | {layer.source: layer.channel_axis for layer in wanted}
 
 
 def choose(plan: Plan, seen: Observation, covers: Mapping[str, Range], *, synthetic: bool = False) -> Scheme:
@@ -118,7 +122,9 @@ def choose(plan: Plan, seen: Observation, covers: Mapping[str, Range], *, synthe
     """
     histograms = {**seen.histograms, **_constants(plan)}
     kinds = {str(n.outputs[0].name): n for n in plan.model.graph if gates.kind(plan.model, n)}
-    wide, narrow = _wide(plan, histograms, kinds, synthetic), _read_narrow(plan.model)
+    narrow = _read_narrow(plan.model)
+    plan = replace(plan, slow=long_memory.slow(plan.groups, plan.recurrences, seen.means, narrow))
+    wide = _wide(plan, histograms, kinds, synthetic)
     while True:
         fresh = replace(plan, groups=Groups(plan.model))
         stored, weights = _store(fresh, histograms, wide, kinds, covers, synthetic)
@@ -145,17 +151,18 @@ def _store(
         ranges = synthesised(plan.model, plan.groups, histograms, covers)
     else:
         ranges = measured(plan.model, plan.groups, histograms, wide, plan.recipe, covers)
-    ranges = roomy(plan.model, ranges, wide)
+    ranges, groups = roomy(plan.model, ranges, wide), plan.groups
     fixed = {name: s for name, node in kinds.items() if (s := _fixed(plan, node, ranges, wide)) is not None}
-    fixed |= plan.groups.given
+    fixed |= groups.given | long_memory.storages(groups, plan.recurrences, plan.slow, ranges)
     ranges |= {name: r for name, r in known_ranges(plan.model).items() if name in ranges}
-    _share(plan, ranges, wide, fixed)
+    share(plan.model, groups, ranges, wide, fixed)
     values = {}
     for name in plan.groups.owners():
         values[name] = fixed.get(name) or fit(*ranges[name], "int16" if name in wide else "int8")
     stored = {str(v.name): values[plan.groups.owner(str(v.name))] for v in activations(plan.model)}
-    chosen = choose_weights(free(plan.plain), stored, plan.recipe.weight_method)
-    return stored, {**chosen, **given_weights(plan.plain, stored)}
+    read = {name: narrowed(storage) for name, storage in stored.items()}
+    chosen = choose_weights(free(plan.plain), read, plan.recipe.weight_method)
+    return stored, {**chosen, **given_weights(plan.plain, read)}
 
 
 def _constants(plan: Plan) -> dict[str, Histogram]:
@@ -180,7 +187,8 @@ def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, i
     read |= block_inputs.factors(plan.model, groups, read)
     wide |= {name for name in read if narrow.isdisjoint(members[name])}
     wide |= between(plan.model, members, narrow) - set(kinds)
-    wide |= {name for name in accumulating(plan.model, groups) if narrow.isdisjoint(members[name])}
+    held = accumulating(plan.model, groups) | long_memory.wide(groups, plan.recurrences)
+    wide |= {name for name in held if narrow.isdisjoint(members[name])}
     if recipe.int16_below is not None:
         guessed = compounded(plan.model, recipe, kinds) if synthetic else set()
         for name in set(groups.owners()) - wide - set(kinds):
@@ -234,34 +242,6 @@ def _fixed(plan: Plan, node: ir.Node, ranges: Mapping[str, Range], wide: set[str
     return gates.storage(plan.model, node, "int16" if name in wide else "int8", reach)
 
 
-def _share(plan: Plan, ranges: dict[str, Range], wide: set[str], fixed: dict[str, Storage]) -> None:
-    """Let the inputs of joins share their output's storage where that costs none of them much."""
-    groups = plan.groups
-    narrowest = {name: _width(ranges[name]) for name in groups.owners()}
-    for node in plan.model.graph:
-        if node.domain or node.op_type not in JOINS or not is_float(node.outputs[0]):
-            continue
-        sources = [groups.owner(str(v.name)) for v in node.inputs if v is not None and v.name in groups]
-        output = groups.owner(str(node.outputs[0].name))
-        storages = {fixed.get(name) for name in sources}
-        if len(storages) == 1 and None not in storages and output not in fixed:
-            fixed[output] = fixed[sources[0]]
-            continue
-        for source in sources:
-            output = groups.owner(output)
-            if source == output or {source, output} & set(fixed) or (source in wide) != (output in wide):
-                continue
-            merged = union(ranges[source], ranges[output])
-            least = min(narrowest[source], narrowest[output])
-            if _width(merged) <= JOIN_LOSS * least:
-                groups.join(source, output)
-                ranges[output], narrowest[output] = merged, least
-
-
-def _width(bounds: Range) -> float:
-    return max(bounds[1], 0.0) - min(bounds[0], 0.0)
-
-
 def _coarsen(plan: Plan, stored: Mapping[str, Storage], weights: Mapping[str, np.ndarray]) -> dict[str, Storage]:
     """No output finer than the accumulator it is rescaled from: the factor stays in the domain of Rescale."""
     least: dict[str, float] = {}
@@ -276,7 +256,7 @@ def _coarsen(plan: Plan, stored: Mapping[str, Storage], weights: Mapping[str, np
         least[owner] = max(least.get(owner, 0.0), float(np.prod(factors)))
     for name, storage in stored.items():
         floor = 0.0 if plan.groups.owner(name) in plan.groups.given else least.get(plan.groups.owner(name), 0.0)
-        result[name] = replace(storage, scale=max(storage.scale, floor))
+        result[name] = coarser(storage, floor)
     return result
 
 

@@ -10,7 +10,7 @@ Integer-Arithmetic-Only Inference", CVPR 2018, equation 1.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -121,6 +121,15 @@ def narrowed(storage: Storage) -> Storage:
     if storage.dtype != "int32":
         return storage
     return Storage(dtype="int16", scale=min(storage.scale * 2.0**8, LARGEST_SCALE))
+
+
+def coarser(storage: Storage, scale: float) -> Storage:
+    """``storage`` with at least this scale, rounded up to what its type may have."""
+    if scale <= storage.scale:
+        return storage
+    fraction, exponent = math.frexp(scale)
+    power = math.ldexp(1.0, exponent - (fraction == 0.5))
+    return replace(storage, scale=power if storage.dtype == "int32" else scale)
 
 
 @dataclass(frozen=True, kw_only=True)

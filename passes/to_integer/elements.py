@@ -16,7 +16,7 @@ from edgegate.quant.fixed_point import fixed_pair
 from edgegate.quant.given import reach_of
 from edgegate.quant.scalar_ops import scalar_function
 from edgegate.quant.sharing import GATE as DOMAIN_OF_GATES
-from edgegate.quant.storage import Storage
+from edgegate.quant.storage import Storage, narrowed
 from edgegate.quant.tables import entries, knots
 
 
@@ -26,7 +26,8 @@ def unary(lowering: Lowering, node: ir.Node) -> None:
     if function is None:
         raise NotLowerable(f"{node.op_type} is not a function of one number", "no table can hold it")
     output = node.outputs[0]
-    x, target, name = lowering.stored(node.inputs[0]), lowering.storage(output), str(output.name)
+    wanted, name = lowering.storage(output), str(output.name)
+    x, target = lowering.stored(node.inputs[0]), narrowed(wanted)
     if WIDTH[x.storage.dtype] == 8:
         table = lowering.constant(f"{name}.table", entries(function, x.storage, target, name=node.op_type))
         offset = {"offset": -x.storage.low}
@@ -36,7 +37,7 @@ def unary(lowering: Lowering, node: ir.Node) -> None:
         table = lowering.constant(f"{name}.table", data)
         wide = lowering.emit("Table16", [x.value, table], f"{name}.wide", ir.DataType.INT32, x.dims)
         value = rescale(lowering, wide, x.dims, [Fraction(scale) / 128 / Fraction(target.scale)], target, name)
-    lowering.keep(output, Stored(value=value, storage=target, order=x.order))
+    lowering.keep(output, match(lowering, Stored(value=value, storage=target, order=x.order), wanted, name))
 
 
 def operands(lowering: Lowering, node: ir.Node, *, whole: bool = False) -> tuple[Stored, Stored]:

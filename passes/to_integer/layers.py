@@ -177,9 +177,11 @@ def affine(lowering: Lowering, node: ir.Node) -> None:
     dims = shape(node.outputs[0])
     axis = int(attribute(node, "axis"))
     order = (*(a for a in range(len(dims)) if a != axis), axis)
-    x = lowering.stored(node.inputs[0], order)
     channels = dims[axis]
     factor, shifted = (np.broadcast_to(d.reshape(-1), (channels,)).astype(np.float64) for d in (gain, offset))
+    if lowering.storage(node.outputs[0]).dtype == "int32" and not shifted.any() and (factor >= 0).all():
+        return _decay(lowering, node, lowering.stored(node.inputs[0], order, whole=True), factor)
+    x = lowering.stored(node.inputs[0], order)
     steps = _steps(factor, shifted, x.storage, lowering.storage(node.outputs[0]))
     weight = half_up(factor / steps).astype(np.int8)
     bias = integer_bias(shifted, x.storage.scale * steps, 48 if x.storage.dtype == "int16" else 32)
@@ -189,7 +191,17 @@ def affine(lowering: Lowering, node: ir.Node) -> None:
     acc = _per_channel(lowering, value, weight, bias, x.storage.zero_point, name)
     if len(x.dims) != 4:
         acc = _reshape(lowering, acc, x.dims, f"{name}.sums")
-    finish(lowering, node, acc, x.storage, steps, order)
+    return finish(lowering, node, acc, x.storage, steps, order)
+
+
+def _decay(lowering: Lowering, node: ir.Node, x: Stored, factor: Array) -> None:
+    """A state of 24 bits times a constant for each channel: one Rescale, its 31 bits being those of the constants."""
+    output = node.outputs[0]
+    target, name = lowering.storage(output), str(output.name)
+    unit = Fraction(x.storage.scale) / Fraction(target.scale)
+    scales = [Fraction(f) * unit for f in factor.tolist()]
+    value = rescale(lowering, x.value, x.dims, scales, target, name, input_zero_point=x.storage.zero_point)
+    lowering.keep(output, Stored(value=value, storage=target, order=x.order))
 
 
 def _steps(factor: Array, offset: Array, source: Storage, target: Storage) -> Array:
