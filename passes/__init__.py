@@ -18,6 +18,7 @@ from edgegate.passes.fold_affine import fold_affine
 from edgegate.passes.fold_clips import fold_clips
 from edgegate.passes.fold_constants import fold_constants
 from edgegate.passes.global_pools import global_pools
+from edgegate.passes.hard_gates import hard_gates
 from edgegate.passes.join_moves import join_moves
 from edgegate.passes.lift_constants import lift_constants
 from edgegate.passes.merge_convex import merge_convex
@@ -33,6 +34,7 @@ from edgegate.passes.split_layers import split_layers
 from edgegate.passes.split_slopes import split_slopes
 from edgegate.passes.sums_to_products import sums_to_products
 from edgegate.passes.taps_to_conv import taps_to_conv
+from edgegate.passes.stage_gates import stage_gates
 from edgegate.passes.to_affine import to_affine
 from edgegate.passes.to_conv import to_conv
 from edgegate.passes.to_linear import to_linear
@@ -62,6 +64,8 @@ FLOAT: tuple[Pass, ...] = (
     # Layers: all that belongs to a convolution or a matrix goes into it.
     taps_to_conv,  # while the constant taps are still a factor
     sums_to_products,  # after it: sums over taps are layers
+    hard_gates,  # after it, before name_unary for the same reason
+    stage_gates,
     explicit_shapes,  # again: what is reshaped for a product may have been reshaped before
     drop_identities,
     absorb_pad,

@@ -95,6 +95,13 @@ _BODIES = {
         y = Cast <to = 1> (above)
     }""",
     (DOMAIN, "Network"): _NETWORK,
+    (DOMAIN, "HardGate"): """<bounds, strict, below>(z, limit) => (y) {
+        above = Greater (z, limit)
+        turn = Constant <value_int: int = @below> ()
+        turned = Cast <to = 9> (turn)
+        y = Xor (above, turned)
+    }""",
+    (DOMAIN, "StageGate"): "(x, passed) => (y) { y = Identity (x) }",
     (GATE, "Paired"): _GATE,
     (GATE, "Reduce"): _GATE,
     (GATE, "Product"): _GATE,

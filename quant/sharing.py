@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 import onnx_ir as ir
 
-from edgegate.graph import array, attribute, only_user, states
+from edgegate.graph import DOMAIN, array, attribute, only_user, states
 from edgegate.quant.bits import BITS, bit_inputs, is_bit_maker, is_compared, is_count
 from edgegate.quant.given import is_quantizer, storage_of
 from edgegate.quant.storage import Storage
@@ -30,6 +30,8 @@ GATE, UNARY = "edgegate.gate", "edgegate.unary"
 def is_move(node: ir.Node) -> bool:
     """Whether the node's outputs are stored like its first input."""
     if node.domain or not node.inputs or node.inputs[0] is None:
+    if (node.domain, node.op_type) == (DOMAIN, "StageGate"):
+        return True
         return False
     nearest = node.op_type == "Resize" and attribute(node, "mode", "nearest") == "nearest"
     return node.op_type in MOVES or nearest

@@ -31,6 +31,7 @@ from tests.integer_pieces import (
 )
 from tests.integer_products import running, wide_product
 from tests.integer_quotients import quotient
+from tests.integer_stages import cut
 
 CLAIMED = set(OPS)
 """Domain and type of the ops that the graphs are made of: the whole table."""
@@ -262,6 +263,6 @@ def unary(net: Net, x: ir.Value) -> None:
 MOTIFS = (
     plain, plain, gated_pair, gated_pair, chunk, chunk, squeeze_excite, residual, residual, pool, resize, move, join,
     attention, hard_gate, whole_numbers, extremum, total, extreme, twice, unary,
-    transform, blocks, block_layer, block_layer, logic, logic, quotient, wide_product, running,
+    transform, blocks, block_layer, block_layer, logic, logic, quotient, wide_product, running, cut,
 )  # fmt: skip
 """What the graphs are made of, each as often as it stands here."""

@@ -1,4 +1,4 @@
-"""The operators of :mod:`edgegate.nn` as ONNX nodes: Lut, GroupSum and Threshold of the domain ``edgegate``."""
+"""The operators of :mod:`edgegate.nn` as ONNX nodes: Lut, GroupSum, Threshold, StageGate of the domain ``edgegate``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgegate.graph import DOMAIN, Array, where
 from edgegate.logic.netlist import WIDEST
 from edgegate.passes import _functions
 
-NODES = ("Lut", "GroupSum", "Threshold")
+NODES = ("Lut", "GroupSum", "Threshold", "StageGate")
 _FIX = "make it with edgegate.nn, whose modules check what they are given"
 
 
@@ -27,7 +27,10 @@ def translations() -> dict[Any, Callable[..., Any]]:
     import edgegate.nn  # noqa: F401, registers the operators
 
     ops = torch.ops.edgegate
-    return {ops.lut.default: _lut, ops.group_sum.default: _group_sum, ops.threshold.default: _threshold}
+    return {
+        ops.lut.default: _lut, ops.group_sum.default: _group_sum, ops.threshold.default: _threshold,
+        ops.stage_gate.default: _stage_gate,
+    }  # fmt: skip
 
 
 def _lut(x: Any, indices: Any, tables: Any) -> Any:
@@ -42,10 +45,14 @@ def _threshold(x: Any, thresholds: Any) -> Any:
     return _op("Threshold", "x thresholds")(x, thresholds)
 
 
+def _stage_gate(x: Any, passed: Any) -> Any:
+    return _op("StageGate", "x passed")(x, passed)
+
+
 def _op(name: str, inputs: str, **attributes: str) -> Any:
     """The op as onnxscript calls it, each input of a type of its own."""
     schema = onnx.defs.OpSchema
-    kinds = ["tensor(float)", "tensor(double)", "tensor(float16)", "tensor(int64)", "tensor(uint8)"]
+    kinds = ["tensor(float)", "tensor(double)", "tensor(float16)", "tensor(int64)", "tensor(uint8)", "tensor(bool)"]
     made = schema(
         name,
         DOMAIN,
@@ -71,7 +78,9 @@ def infer(node: ir.Node) -> None:
     if node.op_type not in NODES or x is None or x.shape is None:
         return
     lead = list(x.shape)
-    if node.op_type == "GroupSum":
+    if node.op_type == "StageGate":
+        dims = lead
+    elif node.op_type == "GroupSum":
         dims = [*lead[:-1], node.attributes["groups"].as_int()]
     else:
         parameter = node.inputs[1]
@@ -93,7 +102,7 @@ def check(model: ir.Model) -> None:
 
 
 def _fault(node: ir.Node) -> str | None:
-    if node.domain != DOMAIN or node.op_type not in NODES:
+    if node.domain != DOMAIN or node.op_type not in NODES or node.op_type == "StageGate":
         return None
     if node.op_type == "GroupSum":
         impossible = node.attributes["groups"].as_int() < 1 or not node.attributes["tau"].as_float()

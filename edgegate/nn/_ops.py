@@ -1,7 +1,7 @@
-"""The three operators of deployed logic gate networks, as torch.library ops of the namespace ``edgegate``.
+"""The operators of deployed logic gate networks and stages, as torch.library ops of the namespace ``edgegate``.
 
-Registered when this module is imported. :mod:`edgegate.frontend` exports them as the ONNX nodes Lut, GroupSum and
-Threshold of the domain ``edgegate``.
+Registered when this module is imported. :mod:`edgegate.frontend` exports them as the ONNX nodes Lut, GroupSum,
+Threshold and StageGate of the domain ``edgegate``.
 """
 
 from __future__ import annotations
@@ -83,6 +83,25 @@ def _check_thresholds(x: Tensor, thresholds: Tensor) -> None:
         raise ValueError(f"{what}: expected [F, T] or [1, T] for the F features of the last axis")
 
 
+def _stage_gate(x: Tensor, passed: Tensor) -> Tensor:
+    _check_bits(x, passed)
+    return x.clone()
+
+
+def _stage_gate_shape(x: Tensor, passed: Tensor) -> Tensor:
+    _check_bits(x, passed)
+    return torch.empty_like(x)
+
+
+def _check_bits(x: Tensor, passed: Tensor) -> None:
+    if passed.dtype != torch.bool or x.ndim == 0 or passed.numel() != x.shape[0]:
+        raise ValueError(f"one bool a sample says what passes, not {passed.dtype} {list(passed.shape)}")
+
+
+def _stage_gate_gradient(ctx, gradient):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    return gradient, None
+
+
 lut = torch.library.custom_op("edgegate::lut", _lut, mutates_args=())
 lut.register_fake(_lut_shape)
 group_sum = torch.library.custom_op("edgegate::group_sum", _group_sum, mutates_args=())
@@ -90,3 +109,6 @@ group_sum.register_fake(_group_sum_shape)
 group_sum.register_autograd(_group_sum_gradient, setup_context=_keep)
 threshold = torch.library.custom_op("edgegate::threshold", _threshold, mutates_args=())
 threshold.register_fake(_threshold_shape)
+stage_gate = torch.library.custom_op("edgegate::stage_gate", _stage_gate, mutates_args=())
+stage_gate.register_fake(_stage_gate_shape)
+stage_gate.register_autograd(_stage_gate_gradient)

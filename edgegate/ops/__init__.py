@@ -27,6 +27,7 @@ from edgegate.ops.move import MOVES
 from edgegate.ops.reduce_extremes import REDUCE_EXTREMES
 from edgegate.ops.rescale import RESCALE
 from edgegate.ops.resize_linear import RESIZE_LINEAR
+from edgegate.ops.stage_gate import STAGE_GATE
 from edgegate.ops.sum import SUM
 from edgegate.ops.sum_pool2d import SUM_POOL2D
 from edgegate.ops.table import TABLE
@@ -54,6 +55,7 @@ OWN = (
     *REDUCE_EXTREMES,
     RESCALE,
     RESIZE_LINEAR,
+    STAGE_GATE,
     SUM,
     SUM_POOL2D,
     TABLE,

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from edgegate.graph import DOMAIN, shape
 from edgegate.ops import OWN, enter, scores
 from edgegate.passes._pipeline import Pass
-from edgegate.passes.to_integer import elements, layers, logic, moves, quotients, resizes, transforms, windows
+from edgegate.passes.to_integer import elements, hard_gates, layers, logic, moves, quotients, resizes, transforms, windows
 from edgegate.passes.to_integer._lowering import Lowering, Rule, Stored, lower_all
 from edgegate.passes.to_integer._scaling import dtype_of
 from edgegate.quant.bits import is_compared
@@ -32,6 +32,8 @@ RULES: dict[tuple[str, str], Rule] = {
     (DOMAIN, "Network"): logic.network,
     (DOMAIN, "Threshold"): logic.threshold,
     (DOMAIN, "GroupSum"): logic.group_sum,
+    (DOMAIN, "HardGate"): hard_gates.hard_gate,
+    (DOMAIN, "StageGate"): hard_gates.stage_gate,
     ("", "ArgMax"): logic.arg_max,
     ("", "Add"): elements.add,
     ("", "Sub"): elements.add,
@@ -123,7 +125,8 @@ def _leave(lowering: Lowering, value: ir.Value) -> ir.Value:
     assert value.shape is not None, "outputs have static shapes"
     found = lowering.exact.get(value) or lowering.stored(value, tuple(range(len(value.shape))), whole=True)
     name = str(value.name)
-    if value.dtype == ir.DataType.INT64:
+    if value.dtype in (ir.DataType.INT64, ir.DataType.BOOL):
+        found.value.name = name
         return found.value
     lowering.names.discard(name)
     if isinstance(found.storage, logic.Counts):

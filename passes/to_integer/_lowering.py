@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,23 @@ class Stored:
         return self.order.index(float_axis % len(self.order))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sums:
+    """The accumulator of a layer, before any rescale.
+
+    Attributes:
+        value: int32 or int64, channels last.
+        scales: One, or one for each channel.
+        order: Of its axes, as of a :class:`Stored`.
+        zero_point: What stands for zero.
+    """
+
+    value: ir.Value
+    scales: tuple[Fraction, ...]
+    order: tuple[int, ...]
+    zero_point: int = 0
+
+
 class NotLowerable(Exception):
     """This node cannot become integer; says why and what to do."""
 
@@ -92,6 +110,7 @@ class Lowering:
         known: Float value -> stored value.
         narrow: Float value of 24 bits -> the upper 16 of them.
         exact: Float value that goes out as it is, and is stored less exactly for what reads it -> how it goes out.
+        sums: Float value that a layer makes -> its accumulator.
         nodes: The integer nodes so far, in order.
     """
 
@@ -100,6 +119,7 @@ class Lowering:
     known: dict[ir.Value, Stored] = field(default_factory=dict)
     narrow: dict[ir.Value, Stored] = field(default_factory=dict)
     exact: dict[ir.Value, Stored] = field(default_factory=dict)
+    sums: dict[ir.Value, Sums] = field(default_factory=dict)
     nodes: list[ir.Node] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     anchor: ir.Node | None = None

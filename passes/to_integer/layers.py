@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from edgegate.graph import Array, array, attribute, shape
 from edgegate.passes.to_integer import blocks
-from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored
+from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored, Sums
 from edgegate.passes.to_integer._scaling import WIDTH, integer_bias, rescale
 from edgegate.quant.storage import BlockStorage, Storage, half_up
 
@@ -46,7 +46,9 @@ def finish(
     """Rescale the accumulator, channels on its last axis, to what the scheme says of the output."""
     output = node.outputs[0]
     target = lowering.storage(output)
-    ratios = [Fraction(source.scale) * Fraction(s) / Fraction(target.scale) for s in scales.tolist()]
+    steps = tuple(Fraction(source.scale) * Fraction(s) for s in scales.tolist())
+    lowering.sums[output] = Sums(value=acc, scales=steps, order=tuple(order))
+    ratios = [step / Fraction(target.scale) for step in steps]
     dims = shape(acc)
     value = rescale(lowering, acc, dims, ratios, target, str(output.name))
     lowering.keep(output, Stored(value=value, storage=target, order=tuple(order)))

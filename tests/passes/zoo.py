@@ -96,7 +96,7 @@ NETS = {
     "norms": Net(module=Norms(), shape=IMAGE),
     "layer_scale": Net(module=LayerScale(), shape=IMAGE),
     "sgu": Net(module=SpatialGating(), shape=TOKENS, nodes=["GELU", "Paired/F5"]),
-    "hard_gate": Net(module=HardGate(), shape=ROW, nodes=["Scalar", "Reduce/F4"]),
+    "hard_gate": Net(module=HardGate(), shape=ROW, nodes=[]),
     "pixel_attention": Net(module=PixelAttention(), shape=IMAGE, nodes=["Sigmoid", "Product/"]),
 }
 
