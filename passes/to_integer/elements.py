@@ -14,6 +14,7 @@ from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored
 from edgegate.passes.to_integer._scaling import WIDTH, dtype_of, match, multipliers, output_attributes, rescale
 from edgegate.quant.fixed_point import fixed_pair
 from edgegate.quant.given import reach_of
+from edgegate.quant.multiples import factor, multiple
 from edgegate.quant.scalar_ops import scalar_function
 from edgegate.quant.sharing import GATE as DOMAIN_OF_GATES
 from edgegate.quant.storage import Storage, narrowed
@@ -28,6 +29,9 @@ def unary(lowering: Lowering, node: ir.Node) -> None:
     output = node.outputs[0]
     wanted, name = lowering.storage(output), str(output.name)
     x, target = lowering.stored(node.inputs[0]), narrowed(wanted)
+    by = factor(lowering.model, node)
+    if by is not None and multiple(x.storage, by) == wanted:
+        return lowering.keep(output, Stored(value=x.value, storage=wanted, order=x.order))
     if WIDTH[x.storage.dtype] == 8:
         table = lowering.constant(f"{name}.table", entries(function, x.storage, target, name=node.op_type))
         offset = {"offset": -x.storage.low}

@@ -136,7 +136,7 @@ class Unsupported(nn.Module):
         self.inner = nn.Linear(4, 4)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        y = torch.cumsum(self.inner(x), 1)
+        y = torch.prod(self.inner(x), 1)
         z = torch.logsumexp(x, 1)
         return torch.relu(y), z
 
@@ -146,7 +146,7 @@ def test_every_unsupported_node_tells_name_op_shapes_line_and_way_out() -> None:
         integer(Unsupported().eval(), X)
     first, second = caught.value.problems
     for problem, op, line in (
-        (first, "CumSum", "y = torch.cumsum"),
+        (first, "ReduceProd", "y = torch.prod"),
         (second, "ReduceLogSumExp", "z = torch.logsumexp"),
     ):
         assert f"({op}, test_faults.py:" in problem.where
