@@ -6,7 +6,8 @@ The rules, in the order in which they apply:
    one's (:mod:`edgegate.quant.sharing`).
 2. A range per storage: by the recipe's method, and at least what is known without looking; without data
    with headroom (:mod:`edgegate.quant.ranges`).
-3. 16 bits where the recipe asks, or where every reader has a 16-bit form and 8 bits are too noisy, their
+3. 16 bits where the recipe asks, or where every reader has a 16-bit form and products of two activations read them
+   (:mod:`edgegate.quant.mixing`), 8 bits are too noisy, their
    scale is too much of a guess (:mod:`edgegate.quant.guesses`), a state is computed from itself
    (:mod:`edgegate.quant.recurrence`), or a layer could overflow int32 with them
    (:mod:`edgegate.quant.accumulators`); a gate follows the value it multiplies.
@@ -30,7 +31,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import LAYER, array
-from edgegate.quant import block_inputs, gates, long_memory
+from edgegate.quant import block_inputs, gates, long_memory, mixing
 from edgegate.quant.accumulators import overflowing
 from edgegate.quant.bias_correction import corrections
 from edgegate.quant.given import between, known_ranges
@@ -39,6 +40,7 @@ from edgegate.quant.guesses import compounded
 from edgegate.quant.histogram import Histogram, fit
 from edgegate.quant.joins import share
 from edgegate.quant.long_memory import Recurrence, recurrences
+from edgegate.quant.multiples import of_multiples
 from edgegate.quant.observe import Observation
 from edgegate.quant.ranges import Range, cut, measured, roomy, synthesised
 from edgegate.quant.recipe import Recipe
@@ -50,7 +52,7 @@ from edgegate.quant.weights import Layer, choose_weights, layers, live_channels
 
 WIDE_OPS = frozenset({
     ("", "Conv"), ("edgegate", "Linear"), ("edgegate", "Affine"), ("", "Add"), ("", "Sub"), ("", "Mul"), ("", "Max"),
-    ("", "Div"), ("", "MatMul"),
+    ("", "Div"), ("", "MatMul"), ("", "CumSum"),
     ("", "Min"), ("", "Relu"), ("", "Clip"), ("", "Concat"), ("", "ReduceMean"), ("", "ReduceSum"),
     ("", "AveragePool"), ("", "MaxPool"), ("", "ReduceMax"), ("", "ReduceMin"), ("", "Resize"),
     ("edgegate", "FakeQuantize"),
@@ -159,6 +161,7 @@ def _store(
     values = {}
     for name in plan.groups.owners():
         values[name] = fixed.get(name) or fit(*ranges[name], "int16" if name in wide else "int8")
+    values = of_multiples(plan.model, plan.groups, values, fixed)
     stored = {str(v.name): values[plan.groups.owner(str(v.name))] for v in activations(plan.model)}
     read = {name: narrowed(storage) for name, storage in stored.items()}
     chosen = choose_weights(free(plan.plain), read, plan.recipe.weight_method)
@@ -188,11 +191,14 @@ def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, i
     wide |= {name for name in read if narrow.isdisjoint(members[name])}
     wide |= between(plan.model, members, narrow) - set(kinds)
     held = accumulating(plan.model, groups) | long_memory.wide(groups, plan.recurrences)
+    held |= set() if recipe.int16_below is None else mixing.mixed(plan.model, groups)
     wide |= {name for name in held if narrow.isdisjoint(members[name])}
     if recipe.int16_below is not None:
         guessed = compounded(plan.model, recipe, kinds) if synthetic else set()
+        least = dict.fromkeys(mixing.behind(plan.model, groups), max(recipe.int16_below, mixing.LEAST))
         for name in set(groups.owners()) - wide - set(kinds):
-            noisy = histograms[name].noise(fit(*cut(histograms[name], recipe, "int8"), "int8")) < recipe.int16_below
+            noise = histograms[name].noise(fit(*cut(histograms[name], recipe, "int8"), "int8"))
+            noisy = noise < least.get(name, recipe.int16_below)
             if (noisy or not guessed.isdisjoint(members[name])) and narrow.isdisjoint(members[name]):
                 wide.add(name)
     return _with_gates(plan, wide, kinds) - set(groups.given)
