@@ -5,7 +5,7 @@ The float edges are run as ONNX defines them, in float32; QuantizeLinear with ti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -47,15 +47,36 @@ def run(model: ir.Model, feeds: Mapping[str, Array], *, keep: bool = False) -> d
     """
     values: dict[str | None, Any] = {v.name: v.const_value.numpy() for v in _initializers(model)}
     values.update(feeds)
-    for node in model.graph:
-        if all(v.name in feeds for v in node.outputs):
-            continue
-        inputs = [None if v is None else values[v.name] for v in node.inputs]
-        results = evaluate(node, inputs)
-        values |= {v.name: r for v, r in zip(node.outputs, results, strict=True)}
+    _run(values, [n for n in model.graph if any(v.name not in feeds for v in n.outputs)])
     if keep:
         return {str(name): value for name, value in values.items()}
     return {str(v.name): values[v.name] for v in model.graph.outputs}
+
+
+def _run(values: dict[str | None, Any], nodes: Iterable[ir.Node]) -> None:
+    """Add what the nodes make to ``values``."""
+    for node in nodes:
+        inputs = [None if v is None else values[v.name] for v in node.inputs]
+        results = _scan(node, inputs, values) if node.op_type == "Scan" else evaluate(node, inputs)
+        values |= {v.name: r for v, r in zip(node.outputs, results, strict=True)}
+
+
+def _scan(node: ir.Node, inputs: list[Any], around: Mapping[str | None, Any]) -> tuple[Array, ...]:
+    """The outputs of a Scan: its body over and over, on top of the values around it."""
+    body, count = attribute(node, "body"), int(attribute(node, "num_scan_inputs"))
+    states, sequences = inputs[: len(inputs) - count], inputs[len(inputs) - count :]
+    turned, late = (attribute(node, f"scan_{side}_directions", []) for side in ("input", "output"))
+    sequences = [x[::-1] if turn else x for x, turn in zip(sequences, turned or [0] * count, strict=True)]
+    made: list[list[Array]] = [[] for _ in body.outputs[len(states) :]]
+    for elements in zip(*sequences, strict=True):
+        values = dict(around) | {v.name: x for v, x in zip(body.inputs, [*states, *elements], strict=True)}
+        _run(values, body)
+        results = [values[v.name] for v in body.outputs]
+        states = results[: len(states)]
+        for sequence, element in zip(made, results[len(states) :], strict=True):
+            sequence.append(element)
+    stacked = [np.stack(s[::-1] if turn else s) for s, turn in zip(made, late or [0] * len(made), strict=True)]
+    return (*states, *stacked)
 
 
 def _initializers(model: ir.Model) -> list[Any]:

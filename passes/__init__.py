@@ -28,6 +28,7 @@ from edgegate.passes.name_gates import name_gates
 from edgegate.passes.name_unary import name_unary
 from edgegate.passes.optimise_logic import optimise_logic
 from edgegate.passes.read_qdq import read_qdq
+from edgegate.passes.roll_loops import roll_loops
 from edgegate.passes.share_equal import share_equal
 from edgegate.passes.skip_expand import skip_expand
 from edgegate.passes.split_layers import split_layers
@@ -40,6 +41,7 @@ from edgegate.passes.to_conv import to_conv
 from edgegate.passes.to_linear import to_linear
 from edgegate.passes.to_threshold import to_threshold
 from edgegate.passes.trim_conv import trim_conv
+from edgegate.passes.unfold_recurrent import unfold_recurrent
 
 __all__ = ["FLOAT", "INTEGER", "Pass", "run"]
 
@@ -48,6 +50,7 @@ FLOAT: tuple[Pass, ...] = (
     lift_constants,
     read_qdq,  # before constants are folded: a folded quantizer has lost its scale
     fold_constants,  # transposed weights, computed shapes: nothing below looks behind a constant
+    unfold_recurrent,  # once their weights are constants; a step is like any other stretch from here on
     drop_identities,
     merge_duplicates,
     explicit_axes,
@@ -96,5 +99,6 @@ INTEGER: tuple[Pass, ...] = (
     drop_unread,
     optimise_logic,  # last: no other pass looks into a network
     drop_unread,
+    roll_loops,  # behind all: no other pass looks into the body of a Scan
 )
 """From what ``to_integer`` writes to what targets see. Each pass keeps every bit of every graph output."""

@@ -49,6 +49,7 @@ from edgegate.quant.scheme import Scheme
 from edgegate.quant.sharing import GATE, UNARY, Groups, activations, is_float, is_move
 from edgegate.quant.storage import BlockStorage, Storage, WeightStorage, coarser, narrowed
 from edgegate.quant.weights import Layer, choose_weights, layers, live_channels
+from edgegate.stages.loops import LOOP
 
 WIDE_OPS = frozenset({
     ("", "Conv"), ("edgegate", "Linear"), ("edgegate", "Affine"), ("", "Add"), ("", "Sub"), ("", "Mul"), ("", "Max"),
@@ -237,7 +238,7 @@ def _reads_wide(node: ir.Node) -> bool:
     if node.op_type == "Conv":
         weight = array(node.inputs[1])
         return weight is not None and weight.ndim in (3, 4)
-    return (node.domain, node.op_type) in WIDE_OPS or node.domain in (GATE, UNARY) or is_move(node)
+    return (node.domain, node.op_type) in WIDE_OPS or node.domain in (GATE, UNARY, LOOP) or is_move(node)
 
 
 def _fixed(plan: Plan, node: ir.Node, ranges: Mapping[str, Range], wide: set[str]) -> Storage | None:

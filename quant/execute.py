@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from edgegate.errors import CompileError, InputError
 from edgegate.graph import Array, shape, where
+from edgegate.quant.loop_runs import Steps, protos, units
 from edgegate.quant.recurrence import Memory
 
 FLOAT = ir.DataType.FLOAT
@@ -19,6 +20,8 @@ FLOAT = ir.DataType.FLOAT
 
 class Program:
     """Consecutive nodes of a model, run by ONNX Runtime: all it takes from before, all it makes.
+
+    Nodes of a loop come with the whole of it, and what they make is that of all steps, one behind the other.
 
     Attributes:
         inputs: Names of the values that the nodes read and do not make.
@@ -36,11 +39,13 @@ class Program:
         self.outputs = [str(v.name) for v in outputs]
         weights = [_weight(constants[name]) for name in read if name in constants and name not in large]
         self._large = {name: _data(constants[name]) for name in large}
-        self._model, self._nodes = model, nodes
+        self._model, self._nodes, self._steps = model, nodes, Steps(nodes)
         self._session = None
         if nodes:
             with self._refusing({}):
-                self._session = _session(_proto(model, nodes, [*inputs, *large.values()], outputs, weights))
+                self._session = _session(
+                    _proto(model, nodes, [*inputs, *large.values()], self._steps.outputs(outputs), weights)
+                )
 
     def __call__(self, known: Mapping[str, Array]) -> dict[str, Array]:
         """Every output, from ``known``, which has at least the inputs.
@@ -52,8 +57,9 @@ class Program:
             return {}
         with self._refusing(known):
             feed = {name: known[name] for name in self.inputs}
-            results = self._session.run(self.outputs, {**feed, **self._large})
-        return dict(zip(self.outputs, results, strict=True))
+            names = self._steps.asked(self.outputs)
+            results = self._session.run(names, {**feed, **self._large})
+        return self._steps.given(dict(zip(names, results, strict=True)))
 
     @contextmanager
     def _refusing(self, known: Mapping[str, Array]) -> Iterator[None]:
@@ -70,16 +76,16 @@ class Program:
         """The node that ``message`` names, or else the first that fails alone: within a function none has a name."""
         if found := re.search(rf"{_NODE}(\d+)_", message):
             return self._nodes[int(found[1])]
-        if len(self._nodes) == 1:
-            return self._nodes[0]
+        if len(units(self._nodes)) == 1:
+            return self._nodes[-1]
         values = dict(known)
-        for node in self._nodes:
+        for unit in units(self._nodes):
             try:
-                alone = Program(self._model, [node])
+                alone = Program(self._model, unit)
                 if known:
                     values |= alone(values)
             except CompileError:
-                return node
+                return unit[-1]
         return None
 
 
@@ -122,26 +128,18 @@ def _proto(
     model: ir.Model,
     nodes: Sequence[ir.Node],
     inputs: list[ir.Value],
-    outputs: list[ir.Value],
+    outputs: list[Any],
     weights: list[Any],
 ) -> bytes:
     from onnx import helper
 
-    protos = [ir.to_proto(n) for n in nodes]
-    for index, proto in enumerate(protos):
-        proto.name = f"{_NODE}{index}_"
-    graph = helper.make_graph(
-        protos,
-        "calibration",
-        [ir.to_proto(v) for v in inputs],
-        [ir.to_proto(v) for v in outputs],
-        weights,
-    )
+    made = protos(nodes, _NODE)
+    graph = helper.make_graph(made, "calibration", [ir.to_proto(v) for v in inputs], outputs, weights)
     versions = {**model.graph.opset_imports}
     opsets = [helper.make_opsetid(domain, version) for domain, version in versions.items()]
     functions = [ir.to_proto(f) for f in model.functions.values()]
-    made = helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=model.ir_version)
-    return bytes(made.SerializeToString())
+    proto = helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=model.ir_version)
+    return bytes(proto.SerializeToString())
 
 
 def _session(model: bytes) -> Any:

@@ -8,7 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import Array, shape, states
-from edgegate.quant.sharing import JOINS, Groups, is_move
+from edgegate.quant.sharing import JOINS, Groups, is_float, is_move
+from edgegate.stages.loops import Loop, loops
 
 STEPS = 256
 """Steps of a run without data: as many inputs as a state needs to settle."""
@@ -47,7 +48,19 @@ def accumulating(model: ir.Model, groups: Groups) -> set[str]:
     """
     values = {str(v.name): v for v in _values(model)}
     pairs = [(values[before], values[after]) for before, after in states(model)]
-    return {groups.owner(str(before.name)) for before, after in pairs if _is_computed(after, before)}
+    found = {groups.owner(str(before.name)) for before, after in pairs if _is_computed(after, before)}
+    return found.union(*(_fed_back(loop, groups) for loop in loops(model.graph)))
+
+
+def _fed_back(loop: Loop, groups: Groups) -> set[str]:
+    """Owners of all that a loop computes from its states to make their next ones, sums of the input with them too.
+
+    Gates are among them: what they are wrong by, a state is wrong by in every step from then on.
+    """
+    pairs = [(before, after) for before, after in loop.carried() if _is_computed(after, before)]
+    made = {v for n in loop.inside for v in n.outputs} | set(loop.begin.outputs)
+    past = {value for _, after in pairs for value, _ in _past(after)} & made
+    return {groups.owner(str(v.name)) for v in past if is_float(v) and v.name in groups}
 
 
 def _values(model: ir.Model) -> Iterable[ir.Value]:

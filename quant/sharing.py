@@ -11,6 +11,7 @@ from edgegate.graph import DOMAIN, array, attribute, only_user, states
 from edgegate.quant.bits import BITS, bit_inputs, is_bit_maker, is_compared, is_count
 from edgegate.quant.given import is_quantizer, storage_of
 from edgegate.quant.storage import Storage
+from edgegate.stages.loops import Loop, is_mark, loops
 
 MOVES = frozenset({
     "Reshape", "Transpose", "Slice", "Split", "Gather", "MaxPool", "Pad", "Squeeze", "Unsqueeze", "Expand",
@@ -29,9 +30,9 @@ GATE, UNARY = "edgegate.gate", "edgegate.unary"
 
 def is_move(node: ir.Node) -> bool:
     """Whether the node's outputs are stored like its first input."""
-    if node.domain or not node.inputs or node.inputs[0] is None:
     if (node.domain, node.op_type) == (DOMAIN, "StageGate"):
         return True
+    if node.domain or not node.inputs or node.inputs[0] is None:
         return False
     nearest = node.op_type == "Resize" and attribute(node, "mode", "nearest") == "nearest"
     return node.op_type in MOVES or nearest
@@ -60,7 +61,7 @@ def activations(model: ir.Model) -> Iterator[ir.Value]:
 
 def constant_operands(node: ir.Node) -> list[ir.Value]:
     """The node's inputs that are constants but play the part of an activation."""
-    if node.domain == GATE or (node.domain == "" and node.op_type in BINARY):
+    if node.domain == GATE or is_mark(node) or (node.domain == "" and node.op_type in BINARY):
         operands = list(node.inputs)
     else:
         operands = list(node.inputs[:2]) if (node.domain, node.op_type) == ("", "MatMul") else []
@@ -73,7 +74,7 @@ class Groups:
     Values join by what they are: the output of a move is stored like its input, and a value whose only
     user clips it is stored like the clipped one (its low and high are the clip's). So is one whose only user is
     a quantizer of the model's own, unless another one has given it a storage before. A state is stored like what it is
-    in the next step, whose range counts.
+    in the next step, whose range counts; that of a loop like what it is before a step.
 
     Attributes:
         given: Owner -> the storage that the model gives.
@@ -95,11 +96,24 @@ class Groups:
         for value in bit_inputs(model):
             self.given[self.owner(str(value.name))] = BITS
         self._carry(states(model))
+        for loop in loops(model.graph):
+            self._loop(loop)
 
     def _carry(self, pairs: Iterable[tuple[str, str]]) -> None:
         for before, after in pairs:
             if before in self and after in self:
                 self.join(before, after)
+
+    def _loop(self, loop: Loop) -> None:
+        """Store what goes through a loop alike on both sides: like a state in a step, which it is at all times."""
+        inside = [*loop.begin.outputs, *loop.end.inputs]
+        outside = [*loop.begin.inputs, *loop.end.outputs]
+        first = len(loop.begin.outputs)
+        for index, (inner, outer) in enumerate(zip(inside, outside, strict=True)):
+            if is_float(inner) and is_float(outer):
+                sequence = loop.states <= index < first
+                self.join(*(str(v.name) for v in ((inner, outer) if sequence else (outer, inner))))
+        self._carry((str(after.name), str(before.name)) for before, after in loop.carried())
 
     def _follow(self, node: ir.Node) -> None:
         source = node.inputs[0]

@@ -25,6 +25,7 @@ from edgegate.errors import CompileError
 from edgegate.graph import Array, array, attribute, shape, states, where
 from edgegate.quant import execute
 from edgegate.quant.execute import Program
+from edgegate.quant.loop_runs import units
 from edgegate.quant.recipe import Recipe
 from edgegate.quant.recurrence import STEPS
 from edgegate.quant.scalar_ops import erf
@@ -184,14 +185,14 @@ def run(model: ir.Model, feeds: Sequence[Mapping[str, Array]]) -> Iterator[dict[
 
 
 def _stretches(nodes: list[ir.Node]) -> list[list[ir.Node]]:
-    """The nodes in order, cut behind each that has moments."""
+    """The nodes in order, cut behind each that has moments; a loop stays whole."""
     result: list[list[ir.Node]] = []
     fresh = True
-    for node in nodes:
+    for unit in units(nodes):
         if fresh:
             result.append([])
-        result[-1].append(node)
-        fresh = NORM in node.metadata_props
+        result[-1] += unit
+        fresh = NORM in unit[-1].metadata_props
     return result
 
 

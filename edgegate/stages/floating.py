@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from edgegate.errors import CompileError, Problem
 from edgegate.graph import DOMAIN, where
+from edgegate.stages import loops
 from edgegate.stages._sound import names, order, values
 
 
@@ -16,12 +17,13 @@ def floating(model: ir.Model) -> None:
 
     Nodes stand in topological order and read only graph inputs, initializers with data, and outputs of
     earlier nodes; no two values share a name; every value has a dtype and a static shape; every domain
-    has an opset import, and every node of a domain of ours a function that says what it means.
+    has an opset import, and every node of a domain of ours a function that says what it means, but for the marks of
+    loops, which are whole.
 
     Raises:
         CompileError: With every violation, not just the first.
     """
-    problems = [*_imports(model), *order(model), *names(model), *_types(model), *_functions(model)]
+    problems = [*_imports(model), *order(model), *names(model), *_types(model), *_functions(model), *loops.sound(model)]
     if problems:
         raise CompileError.of(problems)
 
@@ -44,7 +46,7 @@ def _types(model: ir.Model) -> Iterator[Problem]:
 
 def _functions(model: ir.Model) -> Iterator[Problem]:
     for node in model.graph:
-        ours = node.domain.split(".")[0] == DOMAIN
+        ours = node.domain.split(".")[0] == DOMAIN and not loops.is_mark(node)
         if ours and node.op_identifier() not in model.functions:
             what = f"{node.domain}::{node.op_type} has no function in the model"
             yield Problem(where=where(node), what=what, fix="declare its float meaning")

@@ -15,8 +15,11 @@ import onnx_ir as ir
 from edgegate.errors import CompileError, Problem
 from edgegate.graph import array, attribute, shape, where
 from edgegate.ops import OPS, Bound, Interval
+from edgegate.stages import _carried
 from edgegate.stages._sound import names, order
 from edgegate.stages.edges import is_edge, is_entry
+from edgegate.stages.loops import is_mark, sound
+from edgegate.stages.scans import lay_flat, scans
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +60,10 @@ def integer(model: ir.Model) -> None:
     """Stage check: raise CompileError, with every problem found, unless the graph is sound and :func:`prove` succeeds.
 
     Nodes stand in topological order and read only graph inputs, initializers with data, and outputs of earlier nodes;
-    no two values share a name.
+    no two values share a name. So it is in the bodies of Scans, whose nodes count as nodes of the graph.
     """
-    problems = [*order(model), *names(model)]
+    model = _flat(model)
+    problems = [*order(model), *names(model), *sound(model)]
     if problems:
         raise CompileError.of(problems)
     prove(model)
@@ -72,6 +76,7 @@ def prove(model: ir.Model) -> Proof:
         CompileError: With one problem per node that has no row in the table, that touches a float value, or
             whose accumulator or rescale cannot be shown to stay in its domain.
     """
+    model = _flat(model)
     problems = [p for node in model.graph if (p := _foreign(node)) is not None]
     if problems:
         raise CompileError.of(problems)
@@ -95,6 +100,15 @@ def prove(model: ir.Model) -> Proof:
         raise CompileError.of(problems)
     values = {v.name: (i.low, i.high) for v, i in known.items() if v.name and v.producer() is not None}
     return Proof(accumulators=tuple(accumulators), rescales=rescales, values=values)
+
+
+def _flat(model: ir.Model) -> ir.Model:
+    """The model, or one like it whose loops lie flat."""
+    if not scans(model):
+        return model
+    flat = model.clone()
+    lay_flat(flat)
+    return flat
 
 
 def _remedy(node: ir.Node, error: OverflowError) -> str:
@@ -132,7 +146,7 @@ def _foreign(node: ir.Node) -> Problem | None:
         return Problem(
             where=where(node), what="converts inside the graph", fix="only graph inputs and outputs may be float"
         )
-    if (node.domain, node.op_type) not in OPS:
+    if (node.domain, node.op_type) not in OPS and not is_mark(node):
         return Problem(
             where=where(node), what="is not in the integer op table", fix="see `edgegate targets` for what is"
         )
@@ -158,6 +172,8 @@ def _bound(node: ir.Node, known: dict[ir.Value, Interval]) -> Bound:
     if is_edge(node):
         bits = Interval(low=0, high=1)
         return Bound(output=bits if node.op_type == "Threshold" else _whole(node.outputs[0]))
+    if is_mark(node):
+        return _carried.bound(node, known)
     inputs = [_typed(known[v], v) for v in node.inputs if v is not None]
     attributes = {name: attribute(node, name) for name in node.attributes}
     bound = OPS[node.domain, node.op_type].bounds(*inputs, **attributes)

@@ -6,13 +6,26 @@ at once.
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import onnx_ir as ir
 
-from edgegate.graph import DOMAIN, shape
+from edgegate.graph import DOMAIN, POINT, shape
 from edgegate.ops import OWN, enter, scores
 from edgegate.passes._pipeline import Pass
-from edgegate.passes.to_integer import elements, hard_gates, layers, logic, moves, quotients, resizes, transforms, windows
+from edgegate.passes.to_integer import (
+    elements,
+    hard_gates,
+    layers,
+    logic,
+    loops,
+    moves,
+    quotients,
+    resizes,
+    transforms,
+    windows,
+)
 from edgegate.passes.to_integer._lowering import Lowering, Rule, Stored, lower_all
 from edgegate.passes.to_integer._scaling import dtype_of
 from edgegate.quant.bits import is_compared
@@ -20,6 +33,7 @@ from edgegate.quant.fitting import check_fit
 from edgegate.quant.product_storage import no_integers
 from edgegate.quant.scheme import Scheme
 from edgegate.quant.storage import Storage
+from edgegate.stages.loops import LOOP
 
 RULES: dict[tuple[str, str], Rule] = {
     ("", "Conv"): layers.conv,
@@ -64,7 +78,9 @@ RULES: dict[tuple[str, str], Rule] = {
     ("", "Tile"): moves.expand,
 }
 """How each float op becomes integer, by (domain, op type)."""
-BY_DOMAIN: dict[str, Rule] = {"edgegate.unary": elements.unary, "edgegate.gate": elements.gate}
+BY_DOMAIN: dict[str, Rule] = {
+    "edgegate.unary": elements.unary, "edgegate.gate": elements.gate, LOOP: loops.mark,
+}  # fmt: skip
 """The families whose op types are open."""
 
 
@@ -116,7 +132,7 @@ def _enter(lowering: Lowering, value: ir.Value) -> None:
 def _limited(lowering: Lowering, x: ir.Value, storage: Storage, name: str) -> ir.Value:
     """``x`` cut to 24 bits: a program takes any int32 as stored already, and the proof must hold of it."""
     for op, limit in (("Max", storage.low), ("Min", storage.high)):
-        end = lowering.constant(f"{name}.{op.lower()}", np.array(limit, np.int32))
+        end = lowering.constant(f"{name}.{op.lower()}", np.array([limit], np.int32))
         x = lowering.emit(op, [x, end], f"{name}.limited", ir.DataType.INT32, shape(x), domain="")
     return x
 
@@ -145,6 +161,9 @@ def _swap(model: ir.Model, lowering: Lowering, outputs: list[ir.Value], old: lis
     float_nodes = list(graph)
     graph.outputs.clear()
     graph.outputs.extend(outputs)
+    graph.inputs.extend(lowering.point)
+    if lowering.point:
+        graph.metadata_props[POINT] = json.dumps({str(v.name): threshold for v, threshold in lowering.point.items()})
     graph.remove(float_nodes, safe=True)
     for value in old:
         if not value.uses():
@@ -156,7 +175,7 @@ def _swap(model: ir.Model, lowering: Lowering, outputs: list[ir.Value], old: lis
         function = ir.serde.deserialize_function(_parse(body))
         model.functions[function.identifier()] = function
     graph.opset_imports.clear()
-    graph.opset_imports.update({"": 21, DOMAIN: 1})
+    graph.opset_imports.update({"": 21, DOMAIN: 1, LOOP: 1})
 
 
 def _parse(body: str) -> object:

@@ -1,0 +1,86 @@
+"""Recurrent nodes: loops over a step, in integers."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime
+import pytest
+
+from edgegate import interpreter, stages
+from edgegate.compiler import integer_model
+from edgegate.options import CompileOptions
+from tests import recurrent_nodes
+
+CASES = {
+    "gru": ("GRU", {}, 37),
+    "gru, reset after": ("GRU", {"linear_before_reset": 1, "initial": True}, 36),
+    "gru, both ways": ("GRU", {"direction": "bidirectional", "bias": False}, 33),
+    "lstm": ("LSTM", {"initial": True}, 35),
+    "lstm, reverse": ("LSTM", {"direction": "reverse", "clip": 0.5}, 35),
+    "lstm, peepholes": ("LSTM", {"peepholes": True, "direction": "bidirectional"}, 33),
+    "lstm, coupled": ("LSTM", {"input_forget": 1}, 35),
+    "rnn": ("RNN", {"activations": ["Relu"]}, 33),
+    "rnn, both ways": (
+        "RNN",
+        {
+            "direction": "bidirectional", "activations": ["Affine", "ScaledTanh"],
+            "activation_alpha": [0.5, 0.7], "activation_beta": [0.1, 0.8],
+        },
+        33,
+    ),
+}  # fmt: skip
+"""Node, how it is made, and the least SQNR of every output."""
+
+
+def outputs(model: bytes, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(model, options).run(None, feeds)
+
+
+def sqnr(want: np.ndarray, got: np.ndarray) -> float:
+    return float(10 * np.log10((want**2).sum() / ((want - got) ** 2).sum()))
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """A recurrent node by its case: the float model's answers, the integer model, its proof, and the input."""
+    made = {}
+
+    def get(case):
+        if case not in made:
+            op, how, _ = CASES[case]
+            proto = recurrent_nodes.node(op, **how)
+            path = tmp_path_factory.mktemp("m") / "m.onnx"
+            path.write_bytes(proto.SerializeToString())
+            model, _, proof = integer_model(str(path), None, CompileOptions(target="llvm"))
+            x = np.random.default_rng(1).standard_normal((recurrent_nodes.SAMPLES, 2, 12)).astype(np.float32)
+            made[case] = outputs(proto.SerializeToString(), {"x": x}), model, proof, {"x": x}
+        return made[case]
+
+    return get
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_integers_are_near_the_float_node(compiled, case):
+    want, model, _, feeds = compiled(case)
+    got = interpreter.run(model, feeds)
+    ratios = [sqnr(w, got[str(v.name)]) for w, v in zip(want, model.graph.outputs, strict=True)]
+    assert min(ratios) >= CASES[case][2], ratios
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_onnx_runtime_agrees_bit_for_bit(compiled, case):
+    _, model, _, feeds = compiled(case)
+    want = interpreter.run(model, feeds)
+    for value, got in zip(model.graph.outputs, outputs(ir.to_proto(model).SerializeToString(), feeds), strict=True):
+        np.testing.assert_array_equal(got, want[str(value.name)])
+
+
+def test_a_step_is_proved_for_every_state(compiled):
+    _, model, proof, _ = compiled("lstm")
+    (scan,) = [n for n in model.graph if n.op_type == "Scan"]
+    inner = [v.name for n in scan.attributes["body"].value for v in n.outputs]
+    assert set(inner) <= set(proof.values)
+    assert stages.prove(model) == proof
