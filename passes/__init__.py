@@ -21,6 +21,7 @@ from edgegate.passes.global_pools import global_pools
 from edgegate.passes.hard_gates import hard_gates
 from edgegate.passes.join_moves import join_moves
 from edgegate.passes.lift_constants import lift_constants
+from edgegate.passes.mask_layers import mask_layers
 from edgegate.passes.merge_convex import merge_convex
 from edgegate.passes.merge_duplicates import merge_duplicates
 from edgegate.passes.merge_logic import merge_logic
@@ -95,6 +96,7 @@ INTEGER: tuple[Pass, ...] = (
     split_layers,  # before the clips and tables: those behind a Split then follow a layer of their own
     fold_clips,  # before the tables: a clip is free in a Rescale, while a Table costs a look-up
     compose_tables,
+    mask_layers,  # after split_layers: the halves may be one layer and a chunk
     share_equal,  # again: parts of layers and composed tables may be equal
     drop_unread,
     optimise_logic,  # last: no other pass looks into a network

@@ -19,6 +19,7 @@ from edgegate.ops.gated_product import GATED_PRODUCT
 from edgegate.ops.group_sum import GROUP_SUM
 from edgegate.ops.hadamard import HADAMARD
 from edgegate.ops.logic import LOGIC
+from edgegate.ops.masked_matmul import MASKED_MATMUL
 from edgegate.ops.matmul import MATMUL
 from edgegate.ops.matmul16 import MATMUL16
 from edgegate.ops.matmul16x8 import MATMUL16X8
@@ -48,6 +49,7 @@ OWN = (
     GROUP_SUM,
     HADAMARD,
     LOGIC,
+    MASKED_MATMUL,
     MATMUL,
     MATMUL16,
     MATMUL16X8,

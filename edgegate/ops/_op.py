@@ -24,6 +24,8 @@ class Interval:
         data: The tensor itself where it is a constant.
         dtype: What it is stored as, where that is known.
         dims: Its shape, where that is known.
+        channels: int64 [2, C], the least and the greatest value by index of the last axis, where an op tells them
+            apart for a Split that follows.
     """
 
     low: int
@@ -31,6 +33,7 @@ class Interval:
     data: Array | None = None
     dtype: np.dtype[Any] | None = None
     dims: tuple[int, ...] = ()
+    channels: Array | None = None
 
     def __post_init__(self) -> None:
         if self.low > self.high:

@@ -98,6 +98,15 @@ def _gather_bounds(x: Interval, indices: Interval, **_: Any) -> Bound:
     return same(x)
 
 
+def _split_bounds(x: Interval, sizes: Interval, *, axis: int = 0) -> Bound:
+    """Each part's own interval, where those of its channels are known."""
+    if x.channels is None or sizes.data is None or axis % len(x.dims) != len(x.dims) - 1:
+        return same(x)
+    parts = np.split(x.channels, np.cumsum(_ints(sizes.data))[:-1], 1)
+    each = [Interval(low=int(p[0].min()), high=int(p[1].max()), channels=p) if p.size else x for p in parts]
+    return Bound(output=each[0], more=tuple(each[1:]))
+
+
 def _move_samples(rng: np.random.Generator) -> Iterator[Sample]:
     for dtype in (np.int8, np.int32):
         yield Sample(inputs=(spread(rng, dtype, (2, 6, 4)), np.array([0, -1], np.int64)), attributes={"allowzero": 0})
@@ -131,6 +140,6 @@ def _row(name: str, reference: Any, lower: Any, samples: Any, bounds: Any = same
 RESHAPE = _row("Reshape", reshape, lower_reshape, _move_samples, static=(1,))
 TRANSPOSE = _row("Transpose", transpose, lower_transpose, _transpose_samples)
 CONCAT = _row("Concat", concat, lower_concat, _concat_samples, union)
-SPLIT = _row("Split", split, lower_split, _split_samples, static=(1,))
+SPLIT = _row("Split", split, lower_split, _split_samples, _split_bounds, static=(1,))
 GATHER = _row("Gather", gather, lower_gather, _gather_samples, _gather_bounds)
 MOVES = (RESHAPE, TRANSPOSE, CONCAT, SPLIT, GATHER)
