@@ -30,7 +30,9 @@ from edgegate.passes.name_unary import name_unary
 from edgegate.passes.optimise_logic import optimise_logic
 from edgegate.passes.read_qdq import read_qdq
 from edgegate.passes.roll_loops import roll_loops
+from edgegate.passes.settled_choices import settled_choices
 from edgegate.passes.share_equal import share_equal
+from edgegate.passes.signs_to_factors import signs_to_factors
 from edgegate.passes.skip_expand import skip_expand
 from edgegate.passes.split_layers import split_layers
 from edgegate.passes.split_slopes import split_slopes
@@ -52,6 +54,7 @@ FLOAT: tuple[Pass, ...] = (
     read_qdq,  # before constants are folded: a folded quantizer has lost its scale
     fold_constants,  # transposed weights, computed shapes: nothing below looks behind a constant
     unfold_recurrent,  # once their weights are constants; a step is like any other stretch from here on
+    settled_choices,
     drop_identities,
     merge_duplicates,
     explicit_axes,
@@ -76,6 +79,7 @@ FLOAT: tuple[Pass, ...] = (
     trim_conv,  # after absorb_pad, so that a cut sees all the pads
     to_linear,
     # Arithmetic with constants.
+    signs_to_factors,
     divide_by_constant,
     divide_by_value,
     merge_convex,  # while 1 - t is still visible

@@ -37,7 +37,10 @@ def short_domains(model: onnx.ModelProto) -> None:
 
 
 def expand(model: onnx.ModelProto) -> onnx.ModelProto:
-    """``model``, ops later than :data:`OPSET` written as ONNX defines them: Swish as Mul and Sigmoid."""
+    """``model``, ops later than :data:`OPSET` written as ONNX defines them: Swish as Mul and Sigmoid.
+
+    Attention, too, which becomes products and a Softmax.
+    """
     parts = (model.graph.node, *(f.node for f in model.functions))
     later = [n for p in parts for n in _protos.nodes_of(p) if not n.domain and _is_later(n.op_type)]
     if not later:
@@ -46,8 +49,41 @@ def expand(model: onnx.ModelProto) -> onnx.ModelProto:
         given = {a.name for a in node.attribute}
         defaults = (a.default_value for a in onnx.defs.get_schema(node.op_type).attributes.values())
         node.attribute.extend(a for a in defaults if a.name and a.name not in given)  # the body reads every one
-    names = [("", op) for op in sorted({n.op_type for n in later})]
+    _define(model, [n for n in later if onnx.defs.get_schema(n.op_type).has_context_dependent_function])
+    names = sorted({(n.domain, n.op_type) for n in later})
     return onnx.inliner.inline_selected_functions(model, names, exclude=False, inline_schema_functions=True)
+
+
+def _define(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
+    """Turn nodes whose meaning hangs on the types of their inputs (Attention) into calls of functions of the file."""
+    types = {v.name: v.type for v in _typed(model)} if nodes else {}
+    opset = next((o.version for o in model.opset_import if not o.domain), OPSET)
+    for index, node in enumerate(nodes):
+        schema = onnx.defs.get_schema(node.op_type, opset)
+        given = [types[i].SerializeToString() if i in types else b"" for i in node.input]
+        version = max(schema.context_dependent_function_opset_versions)
+        body = schema.get_context_dependent_function_with_opset_version(version, node.SerializeToString(), given)
+        if not body:
+            raise ValueError(f"the types of what {node.op_type} {node.name} reads are not known")
+        function = onnx.FunctionProto.FromString(body)
+        function.domain, function.name = LATER, f"{node.op_type}{index}"
+        del function.opset_import[:]
+        function.opset_import.append(onnx.helper.make_opsetid("", opset))  # inlining asks for the file's
+        model.functions.append(function)
+        node.domain, node.op_type = function.domain, function.name
+    if nodes:
+        model.opset_import.append(onnx.helper.make_opsetid(LATER, 1))
+
+
+LATER = "onnx.later"
+"""The domain of what ops later than :data:`OPSET` mean."""
+
+
+def _typed(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Every value of the main graph whose type the file says, or can be inferred."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    constants = [onnx.helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in graph.initializer]
+    return [*graph.input, *graph.value_info, *constants]
 
 
 def _is_later(op: str) -> bool:
@@ -108,7 +144,7 @@ def _reason(node: onnx.NodeProto, versions: Mapping[str, int]) -> tuple[str, str
         if first := _beginnings().get(op):
             return f"no op of ONNX opset {version}, but of opset {first}", _EXPORT_AGAIN
         return f"no op of ONNX opset {version}", _REPLACE
-    if _is_later(op) and not schema.has_function:
+    if _is_later(op) and not (schema.has_function or schema.has_context_dependent_function):
         return f"an op of ONNX opset {_beginnings()[op]}, later than {OPSET}", _EXPORT_AGAIN
     return (f"no longer an op of ONNX opset {version}", _REPLACE) if schema.deprecated else None
 

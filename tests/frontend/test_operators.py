@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
+import onnx_ir as ir
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
@@ -80,9 +83,23 @@ def test_later_ops_are_written_as_their_definition(tmp_path: Path) -> None:
     assert [float(s.numpy()) for s in scales if s is not None] == [1.0, 2.0]
 
 
-def test_later_ops_without_a_definition(tmp_path: Path) -> None:
-    said = problems(written(f'["": 23]> {FLOATS} {{ y = RMSNormalization(x, x) }}', tmp_path))
-    assert said == [
-        "y (RMSNormalization, m.onnx): RMSNormalization of [2,4], [2,4]: an op of ONNX opset 23, later than 21; "
-        "export the model with opset 21"
-    ]
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RMSNormalization(q, s)",
+        "Attention<is_causal = 1>(q, k, k)",
+        "Attention<scale = 0.3>(q, k, k, m)",
+        "Attention<is_causal = 1, softcap = 2.0>(q, g, g)",
+    ],
+)
+def test_later_ops_whose_definition_hangs_on_types(text: str, tmp_path: Path) -> None:
+    inputs = {"q": (1, 4, 6, 8), "k": (1, 4, 6, 8), "g": (1, 2, 6, 8), "m": (6, 6), "s": (8,)}
+    head = ", ".join(f"float{list(dims)} {name}" for name, dims in inputs.items())
+    path = written(f'["": 23]> g ({head}) => (float[1, 4, 6, 8] y) {{ y = {text} }}', tmp_path)
+    rng = np.random.default_rng(0)
+    feed = {name: rng.standard_normal(dims).astype(np.float32) for name, dims in inputs.items()}
+    model = load(path)
+    assert model.opset_imports[""] == 21
+    sessions = [onnxruntime.InferenceSession(m) for m in (str(path), ir.to_proto(model).SerializeToString())]
+    want, got = (s.run(None, {i.name: feed[i.name] for i in s.get_inputs()})[0] for s in sessions)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
