@@ -7,8 +7,11 @@ import onnx_ir as ir
 import pytest
 
 from edgegate import interpreter, passes, stages
+from edgegate._edges import entry
+from edgegate.manifest import IOSpec
 from edgegate.passes.to_integer import to_integer
 from edgegate.quant import Scheme, Storage
+from edgegate.storage import Storage as Edge
 from tests.families.bench import session
 from tests.passes.text import parse
 
@@ -61,3 +64,19 @@ def test_an_int32_storage_has_a_power_of_two_for_a_scale():
         Storage(dtype="int32", scale=0.3)
     with pytest.raises(ValueError, match="zero point"):
         Storage(dtype="int32", scale=0.5, zero_point=1)
+
+
+def test_a_float_state_is_rounded_half_to_even_and_saturates():
+    model = step()
+    steps = np.array([[0.5, 1.5, -0.5, -2.5, 0.75, -0.75, 3e38 * STATE.scale, -3e38 * STATE.scale]], np.float32)
+    real = steps * np.float32(STATE.scale)
+    right = np.array([[0, 2, 0, -2, 1, -1, LIMIT, -LIMIT]], np.int32)
+    feed = {"x": np.zeros((1, 8), np.float32), "a": np.ones((1, 8), np.float32), "h": real}
+    values = interpreter.run(model, feed, keep=True)
+    np.testing.assert_array_equal(values["h.stored"], right)
+    np.testing.assert_array_equal(session(model).run(["n"], feed)[0], values["n"])
+    spec = IOSpec(name="h", shape=(1, 8), dtype="float32", storage=Edge(dtype="int32", scale=STATE.scale))
+    stored, quantizer = np.empty((1, 8), np.int32), entry(spec)
+    assert quantizer is not None
+    quantizer(real, stored)
+    np.testing.assert_array_equal(stored, right)
