@@ -128,11 +128,14 @@ class Artifact:
             shown = files.show(path)
             raise e if str(e).startswith(shown) else type(e)(f"{shown}: {e}") from e
 
-    def session(self, *, threads: int | None = None, device: str | None = None) -> Session:
+    def session(
+        self, *, threads: int | None = None, device: str | None = None,
+        operating_point: str | Mapping[str, int] | None = None,
+    ) -> Session:  # fmt: skip
         """A new session with states of its own, as :class:`edgegate.runtime.Session`."""
         from edgegate.runtime import Session
 
-        return Session(self, threads=threads, device=device)
+        return Session(self, threads=threads, device=device, operating_point=operating_point)
 
     @cached_property
     def _session(self) -> Session:

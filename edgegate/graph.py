@@ -29,6 +29,8 @@ BLOCKS = "edgegate.blocks"
 STATE, SHOWN = "edgegate.state", "edgegate.shown"
 """Metadata keys of the graph of a step: JSON of the pairs [input, what it is in the next step], by name, and of the
 names of the outputs that are more than state."""
+POINT = "edgegate.operating_point"
+"""Metadata key of an integer graph: JSON of the inputs that are thresholds of gates, and what they are by default."""
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Linear")
 """Types of layers, which hand their grid on to the layer that takes their place."""
 
@@ -138,6 +140,11 @@ def replace(node: ir.Node, *values: ir.Value) -> None:
 def states(model: ir.Model) -> list[tuple[str, str]]:
     """The states of a step: (input, the output or other input that it is in the next step); none of most models."""
     return [(before, after) for before, after in json.loads(model.graph.metadata_props.get(STATE, "[]"))]
+
+
+def operating_point(model: ir.Model) -> dict[str, int]:
+    """The inputs of an integer graph that are thresholds of gates, with their defaults; none of most models."""
+    return {name: int(threshold) for name, threshold in json.loads(model.graph.metadata_props.get(POINT, "{}")).items()}
 
 
 def attribute(node: ir.Node, name: str, default: Any = None) -> Any:

@@ -154,6 +154,7 @@ class Manifest:
                 raise ValueError(f"the {what} must have names of their own, and there must be one")
         self._check_edges()
         self._check_states()
+        self._check_point()
         if not all(isinstance(gate, Mapping) for gate in self.gates.values()):
             raise ValueError("a gate must be described by names and values")
         for name in self.files:
@@ -178,6 +179,25 @@ class Manifest:
             first, second = specs[before], specs[after]
             if (first.shape, first.dtype, first.storage) != (second.shape, second.dtype, second.storage):
                 raise ValueError(f"state {before} is not stored like {after}")
+
+    def _check_point(self) -> None:
+        """A threshold is one integer, and what it is by default fits it."""
+        specs = {spec.name: spec for spec in self.inputs}
+        for name, threshold in self.operating_point.items():
+            spec = specs.get(name)
+            if spec is None or spec.shape != (1,) or spec.dtype not in ("int32", "int64"):
+                raise ValueError(f"threshold {ascii(name)[:60]} is no input of one integer")
+            limit = 1 << (31 if spec.dtype == "int32" else 63)
+            if not -limit <= threshold < limit:
+                raise ValueError(f"{name}: {spec.dtype} cannot be {threshold}")
+
+    @property
+    def operating_point(self) -> dict[str, int]:
+        """The inputs that are thresholds of gates, and what they are unless a session moves them."""
+        point = self.options.get("operating_point", {})
+        if not isinstance(point, Mapping) or not all(type(t) is int for t in point.values()):
+            raise ValueError(f"options: operating_point must be integers by input, got {ascii(point)[:60]}")
+        return dict(point)
 
     @property
     def states(self) -> list[tuple[str, str]]:

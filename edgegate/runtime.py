@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgegate import _cpu, sequences
+from edgegate import _cpu, point, sequences
 from edgegate._edges import entry
 from edgegate._feed import as_array, by_name, check_names, check_shape, emit
 from edgegate._npz import Array
@@ -28,6 +28,11 @@ class Session:
         artifact: What to run.
         threads: Threads of one call; None: every processor this process may use.
         device: TVM's name of the device; None: the one that the artifact was compiled for.
+        operating_point: Where the gates decide, as :func:`edgegate.point.thresholds` takes it; None: where the
+            artifact says.
+
+    Attributes:
+        thresholds: Of the gates, by input name: arrays of one integer, which may be changed between calls.
 
     Raises:
         UnsafeError: This machine's processor cannot execute the program.
@@ -37,7 +42,10 @@ class Session:
         ValueError: ``threads`` is below 1.
     """
 
-    def __init__(self, artifact: Artifact, *, threads: int | None = None, device: str | None = None) -> None:
+    def __init__(
+        self, artifact: Artifact, *, threads: int | None = None, device: str | None = None,
+        operating_point: str | Mapping[str, int] | None = None,
+    ) -> None:  # fmt: skip
         manifest = artifact.manifest
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
@@ -47,10 +55,12 @@ class Session:
         count = threads or len(processors())
         self._program = program_of(artifact, device=device, threads=count)
         self._quantizers = [entry(spec) for spec in self.inputs]
-        self._batch = _batch(self.inputs, self.outputs, manifest.batch)
+        self.thresholds = point.thresholds(artifact, operating_point)
+        self._given = [spec for spec in self.inputs if spec.name not in self.thresholds]
+        self._batch = _batch(self._given, self.outputs, manifest.batch)
         self._lock = threading.Lock()
         self.memory, self._pairs, self._shown = Memory(manifest), manifest.states, manifest.shown
-        self._fresh = [spec for spec in self.inputs if spec.name not in dict(self._pairs)]
+        self._fresh = [spec for spec in self._given if spec.name not in dict(self._pairs)]
         self._kept = {after for _, after in self._pairs}
 
     def __call__(self, *arrays: Any, **named: Any) -> Any:
@@ -68,7 +78,7 @@ class Session:
         Raises:
             InputError: A wrong name, shape or dtype, a NaN or an infinity.
         """
-        outputs = tuple(self.run(by_name(self.inputs, arrays, named)).values())
+        outputs = tuple(self.run(by_name(self._given, arrays, named)).values())
         return outputs[0] if len(outputs) == 1 else outputs
 
     def step(self, *arrays: Any, **named: Any) -> Any:
@@ -96,7 +106,7 @@ class Session:
                 check_shape(array, spec)
         results = {spec.name: np.empty(spec.shape, spec.dtype) for spec in self._shown}
         with self._lock:
-            held = self.memory.arrays
+            held = {**self.memory.arrays, **self.thresholds}
             fed = [held[s.name] if a is None else a for a, s in zip(arrays, self.inputs, strict=True)]
             self._fill(fed)
             stored = self._run()
@@ -167,13 +177,15 @@ class Session:
         Raises:
             InputError: As :meth:`__call__`.
         """
-        check_names(self.inputs, feed)
+        given = [spec for spec in self.inputs if spec.name not in self.thresholds or spec.name in feed]
+        check_names(given, feed)
+        feed = {**self.thresholds, **feed}
         arrays = [as_array(feed[spec.name], spec) for spec in self.inputs]
         for array, spec in zip(arrays, self.inputs, strict=True):
-            check_shape(array, spec, self._batch is not None)
+            check_shape(array, spec, self._batch is not None and spec.name not in self.thresholds)
         if self._batch is None:
             return self._once(arrays)
-        counts = {len(a) for a in arrays}
+        counts = {len(a) for a, spec in zip(arrays, self.inputs, strict=True) if spec.name not in self.thresholds}
         if len(counts) > 1:
             raise InputError(f"the inputs differ in their number of samples: {sorted(counts)}")
         return self._each(arrays, counts.pop(), self._batch)
@@ -226,7 +238,8 @@ class Session:
         with self._lock:
             for start in range(0, count, batch):
                 part = slice(start, start + batch)
-                self._step([a[part] for a in arrays], [r[part] for r in results.values()], start)
+                fed = [a if s.name in self.thresholds else a[part] for a, s in zip(arrays, self.inputs, strict=True)]
+                self._step(fed, [r[part] for r in results.values()], start)
         return results
 
     def _step(self, arrays: Sequence[Array], results: Sequence[Array], start: int = 0) -> None:

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from edgegate import interpreter, manifest, vectors
 from edgegate.artifact import Artifact
-from edgegate.graph import SHOWN, Array, array, shape, states
+from edgegate.graph import SHOWN, Array, array, operating_point, shape, states
 from edgegate.logic import store
 from edgegate.manifest import IOSpec
 from edgegate.options import CompileOptions
@@ -55,7 +55,7 @@ def artifact_of(
     inputs, outputs = ([_spec(outer, stored) for outer, stored in pairs] for pairs in edges)
     return Artifact.create(
         contents, target=target, inputs=inputs, outputs=outputs, versions=_versions(),
-        options={**options.describe(), **_memory(model)},
+        options={**options.describe(), **_memory(model), **_point(model)},
         gates={**gates(model), **networks(model)}, proof=proof.document(),
     )  # fmt: skip
 
@@ -66,6 +66,12 @@ def _memory(model: ir.Model) -> dict[str, list[str]]:
         return {}
     shown = json.loads(model.graph.metadata_props[SHOWN])
     return {"state": [f"{before}={after}" for before, after in pairs], "shown": shown}
+
+
+def _point(model: ir.Model) -> dict[str, dict[str, int]]:
+    """The thresholds of gates that are inputs, and what they are unless a session moves them."""
+    point = operating_point(model)
+    return {"operating_point": point} if point else {}
 
 
 def _spec(outer: ir.Value, stored: ir.Value) -> IOSpec:
@@ -118,7 +124,16 @@ def self_test(model: ir.Model, calib: Mapping[str, Array] | None) -> list[vector
     feeds = [[_bits(rng, v) if is_bits(v) else draw(rng, v) for v in stored] for draw in draws]
     if calib is not None:
         feeds.append(_sample(model, calib))
+    point = operating_point(model)
+    for feed in feeds:  # gates at their own thresholds: others would hardly be met
+        pairs = zip(stored, feed, strict=True)
+        feed[:] = [_threshold(v, point[str(v.name)]) if v.name in point else x for v, x in pairs]
     return [_vector(model, stored, feed) for feed in feeds]
+
+
+def _threshold(value: ir.Value, threshold: int) -> Array:
+    assert value.dtype is not None, "every value of an integer model has a type"
+    return np.array([threshold], value.dtype.numpy())
 
 
 def _vector(model: ir.Model, stored: list[ir.Value], feed: list[Array]) -> vectors.Vector:
@@ -164,7 +179,7 @@ def _sample(model: ir.Model, calib: Mapping[str, Array]) -> list[Array]:
     """The first calibration sample as the program takes it."""
     feed, held = [], {before for before, _ in states(model)}
     for outer, stored in zip(model.graph.inputs, inputs_of(model), strict=True):
-        if outer.name in held:
+        if outer.name in held or outer.name in operating_point(model):
             feed.append(_something(np.random.default_rng(0), stored))
             continue
         data = calib[str(outer.name)] if str(outer.name) in calib else next(iter(calib.values()))

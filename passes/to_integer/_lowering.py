@@ -111,6 +111,7 @@ class Lowering:
         narrow: Float value of 24 bits -> the upper 16 of them.
         exact: Float value that goes out as it is, and is stored less exactly for what reads it -> how it goes out.
         sums: Float value that a layer makes -> its accumulator.
+        point: Inputs to add that are thresholds of gates -> what they are by default.
         nodes: The integer nodes so far, in order.
     """
 
@@ -120,6 +121,7 @@ class Lowering:
     narrow: dict[ir.Value, Stored] = field(default_factory=dict)
     exact: dict[ir.Value, Stored] = field(default_factory=dict)
     sums: dict[ir.Value, Sums] = field(default_factory=dict)
+    point: dict[ir.Value, int] = field(default_factory=dict)
     nodes: list[ir.Node] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     anchor: ir.Node | None = None

@@ -36,7 +36,8 @@ def hard_gate(lowering: Lowering, node: ir.Node) -> None:
                     zero_point=x.storage.zero_point)  # fmt: skip
     op = "LessOrEqual" if attribute(node, "below", 0) else "Greater"
     strict = bool(attribute(node, "strict", 1))
-    thresholds = lowering.constant(f"{output.name}.threshold", _thresholds(sums, bounds, limit, strict))
+    integers = _thresholds(sums, bounds, limit, strict)
+    thresholds = _constant_or_input(lowering, output, integers)
     bits = lowering.emit(op, [sums.value, thresholds], str(output.name), ir.DataType.BOOL, shape(sums.value), domain="")
     moved = lowering.reorder(Stored(value=bits, storage=BITS, order=sums.order), tuple(range(len(sums.order))))
     lowering.keep(output, _shaped(lowering, moved, shape(output), str(output.name)))
@@ -67,6 +68,17 @@ def _thresholds(sums: Sums, bounds: Sequence[Fraction], limit: Array, strict: bo
         what = f"its logit would be compared with {worst[0]}, past the int{bits} that sums it: no sample decides it"
         raise NotLowerable(what, "choose a threshold among the logits that occur, or leave the gate out")
     return np.array(whole, dtype).reshape(ratios.shape)
+
+
+def _constant_or_input(lowering: Lowering, output: ir.Value, integers: Array) -> ir.Value:
+    """The thresholds; the one of a cut is an input of the program, so that it moves without compiling again."""
+    name = f"{output.name}.threshold"
+    if integers.size > 1 or not any(n.op_type == "StageGate" for n, _ in output.uses()):
+        return lowering.constant(name, integers)
+    value = ir.Value(name=lowering.unique(name), shape=ir.Shape([1]))
+    value.dtype = ir.DataType.from_numpy(integers.dtype)
+    lowering.point[value] = int(integers.reshape(()))
+    return value
 
 
 def _as_int32(lowering: Lowering, x: Stored) -> ir.Value:
