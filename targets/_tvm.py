@@ -73,7 +73,8 @@ class Emission:
     def expression(self, argument: ir.Value | Array) -> Any:
         """The Relax expression of an activation or a constant."""
         if isinstance(argument, np.ndarray):
-            return relax.const(np.ascontiguousarray(argument), argument.dtype.name)
+            data = np.ascontiguousarray(argument).reshape(argument.shape)  # which else would have an axis at least
+            return relax.const(data, argument.dtype.name)
         return self.known[argument]
 
 

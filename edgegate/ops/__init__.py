@@ -9,6 +9,9 @@ from edgegate.ops.arithmetic import ARITHMETIC
 from edgegate.ops.block_matmul import BLOCK_MATMUL
 from edgegate.ops.block_quantize import BLOCK_QUANTIZE
 from edgegate.ops.block_transform import BLOCK_TRANSFORM
+from edgegate.ops.booleans import BOOLEANS
+from edgegate.ops.by_index import BY_INDEX
+from edgegate.ops.cast import CAST
 from edgegate.ops.conv1d import CONV1D
 from edgegate.ops.conv2d import CONV2D
 from edgegate.ops.conv2d16x8 import CONV2D16X8
@@ -34,6 +37,7 @@ from edgegate.ops.sum_pool2d import SUM_POOL2D
 from edgegate.ops.table import TABLE
 from edgegate.ops.table16 import TABLE16
 from edgegate.ops.threshold import THRESHOLD
+from edgegate.ops.top_k import TOP_K
 
 OWN = (
     ADD,
@@ -65,7 +69,7 @@ OWN = (
     THRESHOLD,
 )
 """The ops of the project's own domain."""
-STANDARD = (ARG_MAX, CUM_SUM, *ARITHMETIC, *MOVES)
+STANDARD = (ARG_MAX, CAST, CUM_SUM, TOP_K, *ARITHMETIC, *BOOLEANS, *BY_INDEX, *MOVES)
 """Ops of the standard domain that are exact on integers as they are."""
 OPS: dict[tuple[str, str], Op] = {(op.domain, op.name): op for op in (*OWN, *STANDARD)}
 """Every op by (domain, op type)."""
