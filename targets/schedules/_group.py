@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -42,17 +43,18 @@ def activations(node: ir.Node) -> list[ir.Value]:
     return [v for v in node.inputs if v is not None and array(v) is None]
 
 
-def partition(model: ir.Model) -> list[Group]:
+def partition(nodes: Iterable[ir.Node]) -> list[Group]:
     """Every node in exactly one group, groups in a valid order.
 
     A reduction takes the elementwise ops behind it while each value in between has no other reader and every
     side input was computed before; the two branches of a gated product join where their reductions agree. What is
     left over is elementwise chains and single nodes.
     """
-    order = {id(n): i for i, n in enumerate(model.graph)}
+    nodes = list(nodes)
+    order = {id(n): i for i, n in enumerate(nodes)}
     taken: set[int] = set()
     groups = []
-    for node in model.graph:
+    for node in nodes:
         if id(node) in taken:
             continue
         group = _grow(node, order, taken)
@@ -69,7 +71,7 @@ def _grow(node: ir.Node, order: dict[int, int], taken: set[int]) -> Group:
     nodes = [node]
     while anchors or _is_elementwise(node):
         follower = only_user(nodes[-1].outputs[0])
-        if follower is None or not _is_elementwise(follower) or id(follower) in taken:
+        if follower is None or not _is_elementwise(follower) or id(follower) in taken or id(follower) not in order:
             break
         sides = [v for v in activations(follower) if v is not nodes[-1].outputs[0]]
         twin = _twin(node, nodes, sides) if len(anchors) == 1 else None
