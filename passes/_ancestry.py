@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from edgegate.graph import DOMAIN, array
 from edgegate.passes._functions import UNARY
+from edgegate.passes._masks import complements
 from edgegate.quant.given import is_quantizer
 
 MOVES = ("Reshape", "Transpose", "Resize", "Expand", "Slice", "Split", "Gather", "Pad", "FakeQuantize")
@@ -64,6 +65,16 @@ def argument(value: ir.Value) -> ir.Value:
         return value
     is_standard = node.domain == "" and node.op_type in ("Relu", "Clip")
     return node.inputs[0] if is_standard or node.domain == UNARY else value
+
+
+def halves_of_one(value: ir.Value, gate: ir.Value) -> bool:
+    """Whether two Linears of one input, whose weights are disjointly masked halves of one matrix, make both."""
+    layers = [_behind(argument(v).producer(), ("FakeQuantize", "Affine")) for v in (value, gate)]
+    linear = [n for n in layers if n is not None and (n.domain, n.op_type) == (DOMAIN, "Linear")]
+    if len(linear) < 2 or linear[0].inputs[0] is not linear[1].inputs[0]:
+        return False
+    weights = [data for n in linear if (data := array(n.inputs[1])) is not None]
+    return len({data.shape for data in weights}) == 1 and bool(complements(weights))
 
 
 def mixes_tokens(value: ir.Value) -> bool:

@@ -103,6 +103,7 @@ _BODIES = {
     }""",
     (DOMAIN, "StageGate"): "(x, passed) => (y) { y = Identity (x) }",
     (GATE, "Paired"): _GATE,
+    (GATE, "Masked"): _GATE,
     (GATE, "Reduce"): _GATE,
     (GATE, "Product"): _GATE,
 }

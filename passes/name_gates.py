@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from edgegate.graph import array, matches, shape
 from edgegate.passes import _activations
-from edgegate.passes._ancestry import NORMS, argument, maker, mixes_tokens, projected_from
+from edgegate.passes._ancestry import NORMS, argument, halves_of_one, maker, mixes_tokens, projected_from
 from edgegate.passes._functions import GATE, UNARY, declare
 from edgegate.passes._rewrite import is_float, put
 from edgegate.quant.scalar_ops import evaluate
@@ -21,6 +21,7 @@ def name_gates(model: ir.Model) -> None:
       (spatial attention) or over both. Family F4.
     - ``Paired``: value and gate are projections of a common ancestor (GLU, gated convolution, bilinear).
       Family F2, or F5 where a factor is projected along the tokens.
+    - ``Masked``: value and gate are made by two masked halves of one matrix. Family F3.
     - ``Product``: any other. Family F14 where the value comes from a norm, else none.
 
     Of two factors of one shape the gate is the one with values within [0, 1], else the one with an
@@ -77,6 +78,8 @@ def _kind(node: ir.Node, value: ir.Value, gate: ir.Value) -> tuple[str, str]:
         return ("Reduce", "F4") if one_is_full else ("Product", "")
     above, beside = projected_from(gate), projected_from(value)
     gates_itself = argument(value) in above or argument(gate) in beside  # x * act(project(x))
+    if halves_of_one(value, gate):
+        return "Masked", "F3"
     if above & beside and not gates_itself:
         return "Paired", "F5" if mixes_tokens(gate) or mixes_tokens(value) else "F2"
     producer = maker(value)

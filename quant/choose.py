@@ -15,8 +15,8 @@ The rules, in the order in which they apply:
 5. Inputs of a Concat, Max or Min share its storage if none loses more than one bit by it.
 6. int8 asymmetric with an exact zero, int16 symmetric; int32 for a state that hardly forgets
    (:mod:`edgegate.quant.long_memory`).
-7. Weight scales (:mod:`edgegate.quant.weights`) of the layers that are not in blocks; no output is finer than its
-   accumulator.
+7. Weight scales (:mod:`edgegate.quant.weights`) of the layers that are not in blocks, the same for masked parts of
+   one matrix (:mod:`edgegate.quant.masked`); no output is finer than its accumulator.
 8. Biases corrected for the rounding of the weights (:mod:`edgegate.quant.bias_correction`).
 """
 
@@ -40,6 +40,7 @@ from edgegate.quant.guesses import compounded
 from edgegate.quant.histogram import Histogram, fit
 from edgegate.quant.joins import share
 from edgegate.quant.long_memory import Recurrence, recurrences
+from edgegate.quant.masked import families
 from edgegate.quant.multiples import of_multiples
 from edgegate.quant.observe import Observation
 from edgegate.quant.ranges import Range, cut, measured, roomy, synthesised
@@ -165,7 +166,8 @@ def _store(
     values = of_multiples(plan.model, plan.groups, values, fixed)
     stored = {str(v.name): values[plan.groups.owner(str(v.name))] for v in activations(plan.model)}
     read = {name: narrowed(storage) for name, storage in stored.items()}
-    chosen = choose_weights(free(plan.plain), read, plan.recipe.weight_method)
+    found = free(plan.plain)
+    chosen = choose_weights(found, read, plan.recipe.weight_method, families(found))
     return stored, {**chosen, **given_weights(plan.plain, read)}
 
 

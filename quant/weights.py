@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,12 +126,20 @@ def channel_scales(weight: Array, axis: int, method: str, bits: int = 8) -> Arra
     return chosen
 
 
-def choose_weights(found: list[Layer], values: Mapping[str, Storage], method: str) -> dict[str, WeightStorage]:
+def choose_weights(
+    found: list[Layer], values: Mapping[str, Storage], method: str, alike: Sequence[Sequence[Layer]] = ()
+) -> dict[str, WeightStorage]:
     """The storage of every weight initializer, by name.
 
     A scale is widened where the bias would not fit the accumulator at ``scale of input * scale of weight``;
     the weights then are negligible beside the bias. A channel of zeros takes the scale that stores its bias
     in 16 bits, or 1.0 if it has none.
+
+    Args:
+        found: The layers.
+        values: How activations are stored.
+        method: See :func:`channel_scales`.
+        alike: Layers of ``found`` that must have the same scales: the greatest of them.
 
     Raises:
         CompileError: Two layers use the same weights with different output axes.
@@ -144,6 +152,10 @@ def choose_weights(found: list[Layer], values: Mapping[str, Storage], method: st
             fix = "give each layer weights of its own"
             raise CompileError(where(layer.node), f"shares {name} with a layer that reads it transposed", fix)
         scales[name] = axis, np.maximum(chosen, least_scales(layer, values[layer.source]))
+    for family in alike:
+        names = [str(layer.weight.name) for layer in family]
+        greatest = np.max([scales[name][1] for name in names], 0)
+        scales |= {name: (scales[name][0], greatest) for name in names}
     return {
         name: WeightStorage(axis=axis, scales=tuple(float(s) for s in np.where(chosen > 0, chosen, 1.0)))
         for name, (axis, chosen) in scales.items()

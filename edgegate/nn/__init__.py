@@ -4,6 +4,8 @@
 counts out. :class:`LogicLayer` and :class:`LogicConv2d` train by gradient descent, and in eval mode are look-up tables
 themselves; a network of them can be compiled as it is. :func:`relaxed` and :func:`hardened` treat whole networks.
 
+:class:`MaskedGLU` is a gated linear unit that stores one matrix for gate and value.
+
 :class:`GatedCompression` cuts any network into stages that most samples never leave; :func:`gate_losses` trains it.
 """
 
@@ -15,10 +17,11 @@ from edgegate.nn.group_sum import GroupSum
 from edgegate.nn.logic_conv import LogicConv2d
 from edgegate.nn.logic_layer import LogicLayer
 from edgegate.nn.lut import Lut
+from edgegate.nn.masked_glu import MaskedGLU
 from edgegate.nn.thermometer import Thermometer
 from edgegate.nn.threshold import Threshold
 
 __all__ = [
-    "GateLosses", "GatedCompression", "GroupSum", "LogicConv2d", "LogicLayer", "Lut", "Thermometer", "Threshold",
-    "gate_losses", "hardened", "relaxed",
+    "GateLosses", "GatedCompression", "GroupSum", "LogicConv2d", "LogicLayer", "Lut", "MaskedGLU", "Thermometer",
+    "Threshold", "gate_losses", "hardened", "relaxed",
 ]  # fmt: skip

@@ -61,6 +61,26 @@ def test_halves_of_a_projection_are_a_pair_and_the_bounded_one_is_the_gate(funct
     )
 
 
+@pytest.mark.parametrize(("other", "kind"), [("0, 2, 3, 0", ("Masked", "F3")), ("0, 2, 3, 1", ("Paired", "F2"))])
+def test_masked_halves_of_one_matrix_are_a_pair_of_their_own(other, kind):
+    weights = f"float[2,2] w = {{1, 0, 0, 4}}, float[2,2] v = {{{other}}}, float[2] z = {{0, 0}}"
+    check(
+        whole,
+        f"""g (float[1,2] x) => (y) <{weights}> {{
+            m = MatMul (x, w)
+            n = MatMul (x, v)
+            s = Sigmoid (n)
+            y = Mul (m, s)
+        }}""",
+        f"""g (float[1,2] x) => (y) <{weights}> {{
+            m = edgegate.Linear (x, w, z)
+            n = edgegate.Linear (x, v, z)
+            s = edgegate.unary.Sigmoid (n)
+            y = {_gate(*kind)} (m, s)
+        }}""",
+    )
+
+
 @pytest.mark.parametrize(("product", "gate"), [("s, u", "u, s"), ("v, u", "v, u")])
 def test_a_gate_made_from_the_value_is_no_pair(product, gate):
     weights = "float[2,2] w = {1, 2, 3, 4}, float[2] z = {0, 0}"
