@@ -1,4 +1,4 @@
-# mypy: disable-error-code="misc"
+# mypy: disable-error-code="misc, override"
 """Attention with gates and biases: every row of the family, as people write it."""
 
 from __future__ import annotations
