@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import onnx_ir as ir
 
-from edgegate import frontend, stages
+from edgegate import frontend, gates, stages
 from edgegate.calibration import calibration
 from edgegate.options import CompileOptions
 from edgegate.passes import FLOAT, INTEGER, run
@@ -44,7 +44,10 @@ def compile_model(source: Any, example: Any, options: CompileOptions) -> Artifac
     if options.form != "integer":
         raise ValueError(f"a program is made of integers: form must be integer, got {options.form!r}")
     build = target(options.target)(options)
+    given = None if options.gate_data is None else gates.labelled(options.gate_data)
     model, _, proof = integer_model(source, example, options)
+    if given is not None:
+        gates.calibrate(model, given, options.recall)
     return build(model, proof)
 
 

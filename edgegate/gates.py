@@ -8,7 +8,8 @@ Source: Li et al., arXiv 2405.01739, which chooses theta of Gated Compression la
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,9 @@ from edgegate.point import CURVES, SUFFIX, Curve, curves
 
 if TYPE_CHECKING:
     import onnx
+    import onnx_ir as ir
 
-__all__ = ["CURVES", "Curve", "Labelled", "curve", "curves", "labelled", "recalibrate"]
+__all__ = ["CURVES", "Curve", "Gates", "Labelled", "calibrate", "curve", "curves", "labelled", "recalibrate"]
 
 LABELS = "labels"
 """The array of a file of labelled data that says which samples are positive."""
@@ -85,13 +87,47 @@ def recalibrate(artifact: Artifact, data: Any, labels: Any, recall: float = 0.99
         InputError: The artifact has no gates, or takes other inputs.
         ValueError: A wrong label or recall.
     """
-    names = list(artifact.manifest.operating_point)
+    given = Labelled(data=data if isinstance(data, Mapping) else {"": np.asarray(data)}, positive=np.asarray(labels))
+    manifest = artifact.manifest
+    inputs = {spec.name: (spec.shape, spec.dtype) for spec in manifest.inputs}
+    gates = Gates(model=artifact.files[MODEL], inputs=inputs, point=manifest.operating_point)
+    point, found = _chosen(gates, given, recall)
+    contents = {**artifact.files, CURVES: _packed(found)}
+    options = {**manifest.options, "operating_point": point}
+    entries = {name: FileEntry.of(content) for name, content in contents.items()}
+    return Artifact(replace(manifest, options=options, files=entries), contents)
+
+
+def calibrate(model: ir.Model, given: Labelled, recall: float) -> None:
+    """Choose the thresholds of an integer graph, as :func:`recalibrate`; its ``meta`` holds the curves' file.
+
+    Raises:
+        InputError: The model has no gates, or takes other inputs.
+        ValueError: A wrong recall.
+    """
+    import onnx_ir as ir
+
+    from edgegate.graph import POINT, operating_point, shape
+
+    inputs = {str(v.name): (shape(v), v.dtype.numpy().name) for v in model.graph.inputs if v.dtype is not None}
+    data = ir.to_proto(model).SerializeToString()
+    point, found = _chosen(Gates(model=data, inputs=inputs, point=operating_point(model)), given, recall)
+    model.graph.metadata_props[POINT] = json.dumps(point)
+    model.meta[CURVES] = _packed(found)
+
+
+def _packed(found: Mapping[str, Curve]) -> bytes:
+    return _json.canonical({name: curve.document() for name, curve in found.items()})
+
+
+def _chosen(gates: Gates, given: Labelled, recall: float) -> tuple[dict[str, int], dict[str, Curve]]:
+    """The thresholds by input, and the curves by gate."""
+    names = list(gates.point)
     if not names:
-        raise InputError("the artifact has no gates: put edgegate.nn.GatedCompression into the model")
+        raise InputError("the model has no gates: put edgegate.nn.GatedCompression into it")
     if not 0 < recall <= 1:
         raise ValueError(f"a recall lies in (0, 1], got {recall}")
-    given = Labelled(data=data if isinstance(data, Mapping) else {"": np.asarray(data)}, positive=np.asarray(labels))
-    sums = accumulators(artifact, given.data)
+    sums = gates.sums(given.data)
     going, point, found = np.ones(given.positive.size, np.bool_), dict[str, int](), dict[str, Curve]()
     for name in names:
         values, below = sums[name]
@@ -101,10 +137,9 @@ def recalibrate(artifact: Artifact, data: Any, labels: Any, recall: float = 0.99
         going &= signed > threshold
         point[name] = ~threshold if below else threshold
         whole = part if len(names) == 1 else curve(signed, given.positive)
-        found[name.removesuffix(SUFFIX)] = replace(
-            whole, thresholds=tuple(~t if below else t for t in whole.thresholds)
-        )
-    return _with(artifact, point, found)
+        turned = tuple(~t if below else t for t in whole.thresholds)
+        found[name.removesuffix(SUFFIX)] = replace(whole, thresholds=turned)
+    return point, found
 
 
 def curve(values: Array, positive: Array) -> Curve:
@@ -126,42 +161,64 @@ def curve(values: Array, positive: Array) -> Curve:
     return Curve(thresholds=tuple(least.tolist()), recalls=tuple(recalls.tolist()), stops=tuple(stops.tolist()))
 
 
-def _with(artifact: Artifact, point: Mapping[str, int], found: Mapping[str, Curve]) -> Artifact:
-    """The artifact at another operating point, with these curves."""
-    contents = {**artifact.files, CURVES: _json.canonical({name: c.document() for name, c in found.items()})}
-    manifest = artifact.manifest
-    options = {**manifest.options, "operating_point": dict(point)}
-    entries = {name: FileEntry.of(content) for name, content in contents.items()}
-    return Artifact(replace(manifest, options=options, files=entries), contents)
+@dataclass(frozen=True, kw_only=True)
+class Gates:
+    """An integer graph with gates, as ONNX Runtime runs it.
 
-
-def accumulators(artifact: Artifact, data: Mapping[str, Array]) -> dict[str, tuple[Array, bool]]:
-    """What the gates of an artifact compare, by the name of the threshold.
-
-    Returns:
-        int64 [N] of raw accumulators, and whether the gate opens at and below its threshold instead of above.
-
-    Raises:
-        InputError: Other inputs than the program takes.
+    Attributes:
+        model: The graph as ONNX.
+        inputs: Shape and dtype of each, by name.
+        point: The inputs that are thresholds, and what they are by default.
     """
-    import onnx
-    import onnxruntime as ort
 
-    model = onnx.load_model_from_string(artifact.files[MODEL])
-    point = artifact.manifest.operating_point
-    readers = {name: _reader(model, name) for name in point}
-    for node in readers.values():
-        if node.input[0] not in {v.name for v in model.graph.output}:
-            model.graph.output.append(onnx.ValueInfoProto(name=node.input[0]))
-    settings = ort.SessionOptions()
-    settings.log_severity_level, settings.intra_op_num_threads = 4, 1
-    session = ort.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
-    made: dict[str, list[Array]] = {name: [] for name in point}
-    for feed, count in _batches(artifact, data):
-        results = session.run([node.input[0] for node in readers.values()], feed)
-        for name, result in zip(readers, results, strict=True):
-            made[name].append(result.reshape(-1)[:count].astype(np.int64))
-    return {name: (np.concatenate(parts), readers[name].op_type == "LessOrEqual") for name, parts in made.items()}
+    model: bytes
+    inputs: Mapping[str, tuple[tuple[int, ...], str]]
+    point: Mapping[str, int]
+
+    def sums(self, data: Mapping[str, Array]) -> dict[str, tuple[Array, bool]]:
+        """What the gates compare, by the name of the threshold.
+
+        Returns:
+            int64 [N] of raw accumulators, and whether the gate opens at and below its threshold instead of above.
+
+        Raises:
+            InputError: Other inputs than the graph takes.
+        """
+        import onnx
+        import onnxruntime as ort
+
+        model = onnx.load_model_from_string(self.model)
+        readers = {name: _reader(model, name) for name in self.point}
+        for node in readers.values():
+            if node.input[0] not in {v.name for v in model.graph.output}:
+                model.graph.output.append(onnx.ValueInfoProto(name=node.input[0]))
+        settings = ort.SessionOptions()
+        settings.log_severity_level, settings.intra_op_num_threads = 4, 1
+        session = ort.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
+        made: dict[str, list[Array]] = {name: [] for name in self.point}
+        for feed, count in self._batches(data):
+            results = session.run([node.input[0] for node in readers.values()], feed)
+            for name, result in zip(readers, results, strict=True):
+                made[name].append(result.reshape(-1)[:count].astype(np.int64))
+        return {name: (np.concatenate(parts), readers[name].op_type == "LessOrEqual") for name, parts in made.items()}
+
+    def _batches(self, data: Mapping[str, Array]) -> Iterator[tuple[dict[str, Array], int]]:
+        """Feeds of one call each, and how many of their samples count."""
+        wanted = {name: spec for name, spec in self.inputs.items() if name not in self.point}
+        arrays = dict(zip(wanted, data.values(), strict=True)) if len(wanted) == len(data) == 1 else dict(data)
+        if set(arrays) != set(wanted):
+            raise InputError(f"expected the inputs {', '.join(wanted)}, got {', '.join(arrays) or 'none'}")
+        size = next(iter(wanted.values()))[0][0]
+        for name, (dims, dtype) in wanted.items():
+            array = np.asarray(arrays[name], dtype)
+            if array.shape[1:] != dims[1:] or dims[0] != size:
+                raise InputError(f"input {name!r}: expected samples of {list(dims[1:])}, got {list(array.shape)}")
+            arrays[name] = np.concatenate([array, np.repeat(array[-1:], -len(array) % size, axis=0)])
+        fixed = {name: np.array([value], self.inputs[name][1]) for name, value in self.point.items()}
+        count = len(next(iter(data.values())))
+        for start in range(0, count, size):
+            part = {name: array[start : start + size] for name, array in arrays.items()}
+            yield {**part, **fixed}, min(size, count - start)
 
 
 def _reader(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
@@ -170,27 +227,3 @@ def _reader(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
     if len(found) != 1 or found[0].op_type not in ("Greater", "LessOrEqual") or found[0].input[1] != name:
         raise FileError(f"{MODEL}: {name} is not the threshold of one gate")
     return found[0]
-
-
-def _batches(artifact: Artifact, data: Mapping[str, Array]) -> Any:
-    """Feeds of one call each, and how many of their samples count."""
-    point = artifact.manifest.operating_point
-    specs = [spec for spec in artifact.manifest.inputs if spec.name not in point]
-    arrays = dict(data)
-    if len(specs) == len(data) == 1:
-        arrays = dict(zip([specs[0].name], data.values(), strict=True))
-    if set(arrays) != {spec.name for spec in specs}:
-        raise InputError(f"expected the inputs {', '.join(s.name for s in specs)}, got {', '.join(arrays) or 'none'}")
-    size = specs[0].shape[0]
-    for spec in specs:
-        array = np.asarray(arrays[spec.name], spec.dtype)
-        if array.shape[1:] != spec.shape[1:] or spec.shape[0] != size:
-            raise InputError(
-                f"input {spec.name!r}: expected samples of {list(spec.shape[1:])}, got {list(array.shape)}"
-            )
-        arrays[spec.name] = np.concatenate([array, np.repeat(array[-1:], -len(array) % size, axis=0)])
-    fixed = {s.name: np.array([point[s.name]], s.dtype) for s in artifact.manifest.inputs if s.name in point}
-    count = len(next(iter(data.values())))
-    for start in range(0, count, size):
-        part = {name: array[start : start + size] for name, array in arrays.items()}
-        yield {**part, **fixed}, min(size, count - start)

@@ -49,6 +49,9 @@ class CompileOptions:
             side is a name, or a place counted from 0. Calibration data is over time then, as
             :func:`edgegate.sequences.over_time` takes it, without the states; a session holds them, a circuit
             has registers.
+        gate_data: Labelled data to choose the thresholds of gates with: inputs by name, and ``labels``, 1 for each
+            sample that is of interest; None: thresholds are what theta means in integers.
+        recall: Share of the samples of interest that the gates are to let through, of ``gate_data``.
         form: Of a quantized model: "integer"; "qdq": float, with standard blocked QuantizeLinear and
             DequantizeLinear that ONNX Runtime runs; "qdq-native": with the narrow float types of newer opsets.
             Compilation is always "integer".
@@ -77,6 +80,8 @@ class CompileOptions:
     logic: str = "code"
     pipeline: int | None = None
     state: str | Sequence[str] | Mapping[str | int, str | int] = ()
+    gate_data: Mapping[str, np.ndarray[Any, np.dtype[Any]]] | None = None
+    recall: float = 0.99
     form: str = "integer"
 
     def __post_init__(self) -> None:
@@ -102,6 +107,8 @@ class CompileOptions:
         self._check_circuit()
 
     def _check_range(self) -> None:
+        if not 0 < self.recall <= 1:
+            raise ValueError(f"recall must lie in (0, 1], got {self.recall}")
         if self.input_range is None:
             return
         low, high = self.input_range
@@ -160,12 +167,15 @@ class CompileOptions:
         described["shapes"] = [list(shape) for shape in self.shapes]
         described["input_range"] = None if self.input_range is None else list(map(float, self.input_range))
         described["scheme"] = None if self.scheme is None else hashlib.sha256(self.scheme.encode()).hexdigest()
-        described["calib"] = "none" if self.calib is None else self._digest()
+        described["calib"] = "none" if self.calib is None else _digest(self.calib)
+        if self.gate_data is not None:
+            described["gate_data"], described["recall"] = _digest(self.gate_data), float(self.recall)
         return described
 
-    def _digest(self) -> str:
-        digest = hashlib.sha256()
-        for name, array in sorted((self.calib or {}).items()):
-            digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-            digest.update(array.tobytes())
-        return digest.hexdigest()
+
+def _digest(arrays: Mapping[str, np.ndarray[Any, np.dtype[Any]]]) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

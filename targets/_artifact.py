@@ -16,6 +16,7 @@ from edgegate.logic import store
 from edgegate.manifest import IOSpec
 from edgegate.options import CompileOptions
 from edgegate.passes.optimise_logic import IMPORTED
+from edgegate.point import CURVES
 from edgegate.proof import LOGIC
 from edgegate.report import gates, networks
 from edgegate.sequences import over_time
@@ -48,6 +49,8 @@ def artifact_of(
     }
     if imported := model.meta.get(IMPORTED):
         contents[LOGIC] = store.pack(imported)
+    if curves := model.meta.get(CURVES):
+        contents[CURVES] = curves
     edges = (
         zip(model.graph.inputs, inputs_of(model), strict=True),
         zip(model.graph.outputs, outputs_of(model), strict=True),

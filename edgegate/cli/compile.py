@@ -21,6 +21,10 @@ Logic = Annotated[str, typer.Option("--logic", help="Networks of gates as code (
 Pipeline = Annotated[
     int | None, typer.Option("--pipeline", metavar="N", min=1, help="Registers after every N levels of a circuit.")
 ]
+GateData = Annotated[
+    str | None, typer.Option("--gate-data", metavar="FILE", help="Inputs and labels (.npz): where the gates decide.")
+]
+Recall = Annotated[float, typer.Option("--recall", help="Share of the positives that the gates let through.")]
 Output = Annotated[
     str | None, typer.Option("--output", "-o", help="The artifact: a file, or a folder if it ends in /.")
 ]
@@ -29,39 +33,26 @@ Output = Annotated[
 def compile(
     source: arguments.Source,
     target: Annotated[str, typer.Option("--target", help="What to compile for; see edgegate targets.")] = "llvm",
-    calib: arguments.Calib = "none",
-    output: Output = None,
-    calib_method: arguments.Method = "mse",
-    input_range: arguments.Range = None,
-    scheme: arguments.SchemePath = None,
-    int16: arguments.Int16 = None,
-    format: arguments.Format = None,
-    transform: arguments.Transform = "auto",
-    transform_bits: arguments.TransformBits = 6,
-    rounding: arguments.Rounding = "nearest",
-    keys: arguments.Keys = "none",
-    model: arguments.Factory = None,
-    shape: arguments.Shape = None,
-    batch: arguments.Batch = 1,
-    mcpu: Mcpu = "",
-    triple: Triple = "",
-    threads: Threads = None,
-    logic: Logic = "code",
-    pipeline: Pipeline = None,
-    state: arguments.State = None,
-    json: Json = False,
-    debug: Debug = False,
-) -> None:
+    calib: arguments.Calib = "none", output: Output = None, calib_method: arguments.Method = "mse",
+    input_range: arguments.Range = None, scheme: arguments.SchemePath = None, int16: arguments.Int16 = None,
+    format: arguments.Format = None, transform: arguments.Transform = "auto",
+    transform_bits: arguments.TransformBits = 6, rounding: arguments.Rounding = "nearest",
+    keys: arguments.Keys = "none", model: arguments.Factory = None, shape: arguments.Shape = None,
+    batch: arguments.Batch = 1, mcpu: Mcpu = "", triple: Triple = "", threads: Threads = None,
+    logic: Logic = "code", pipeline: Pipeline = None, state: arguments.State = None,
+    gate_data: GateData = None, recall: Recall = 0.99, json: Json = False, debug: Debug = False,
+) -> None:  # fmt: skip
     """Compile a model to an integer-only program."""
     from edgegate import api, artifact
 
     path = output or os.path.splitext(os.path.basename(source))[0] + ".egate"
-    writable(path, keep=(source, calib, scheme), check=artifact.check)
+    writable(path, keep=(source, calib, scheme, gate_data), check=artifact.check)
     options = arguments.options(
         target=target, mcpu=mcpu, triple=triple, threads=threads, model=model, shape=shape, batch=batch, calib=calib,
         calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16, format=format, keys=keys,
         transform=transform, transform_bits=transform_bits, rounding=rounding,
-        logic=logic, pipeline=pipeline, state=state or (),
+        logic=logic, pipeline=pipeline, state=state or (), recall=recall,
+        gate_data=None if gate_data is None else arguments.calibration(gate_data),
     )  # fmt: skip
     with api.extra_needed(), progress(f"compiling {source} for {target}"):
         from edgegate.compiler import compile_model

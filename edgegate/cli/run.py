@@ -16,6 +16,10 @@ def run(
     output: Annotated[str | None, typer.Option("--output", "-o", help="The outputs, a .npz file.")] = None,
     restore: Annotated[str | None, typer.Option("--restore", metavar="FILE", help="Go on from these states.")] = None,
     save: Annotated[str | None, typer.Option("--save", metavar="FILE", help="Write the states after the run.")] = None,
+    operating_point: Annotated[
+        str | None,
+        typer.Option("--operating-point", metavar="recall=R|T|GATE=T", help="Where the gates decide, by their curves."),
+    ] = None,
     threads: Threads = None,
     json: Json = False,
     debug: Debug = False,
@@ -31,8 +35,9 @@ def run(
     held = dict(loaded.manifest.states)
     if (restore or save) and not held:
         raise InputError("--restore and --save are for models with states: this one has none")
-    session = Session(loaded, threads=threads)
-    feed = _named(_npz.load(input), [spec.name for spec in loaded.manifest.inputs if spec.name not in held])
+    session = Session(loaded, threads=threads, operating_point=operating_point)
+    known = {*held, *session.thresholds}
+    feed = _named(_npz.load(input), [spec.name for spec in loaded.manifest.inputs if spec.name not in known])
     if restore:
         session.restore(restore)
     results = session.run_steps(feed) if held else session.run(feed)
