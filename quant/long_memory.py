@@ -26,6 +26,8 @@ from edgegate.quant.storage import Storage
 LEAST_LEAK = 2.0**-12
 """The mean share of a state that its slowest channel forgets in a step, for 16 bits to be enough."""
 SUMS = ("Add", "Sub")
+UNSEEN = np.array([0.5])
+"""The mean of a factor without channels, which nobody looks at: no slow one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,7 @@ class Recurrence:
     """How a state comes to what it is in the next step, by sums and products with what is not the state.
 
     Attributes:
-        values: Everything on the way, both ends included.
+        values: Everything on the way, both ends included, in the order in which it is made.
         factors: What multiplies the state, or a part of it, on the way.
         addends: What is added to it there.
         direct: Whether there is a way without a product.
@@ -45,18 +47,27 @@ class Recurrence:
     direct: bool
 
     def leak(self, means: Mapping[str, Array]) -> float:
-        """The least mean over the channels of what a step forgets; infinite where nothing multiplies the state.
+        """What a step forgets of the slowest channel, on average; infinite where nothing multiplies the state.
+
+        Factors one behind the other forget more than each of them; of two ways that meet, the slower one counts.
 
         Args:
             means: Per channel, of every factor that is computed, by name.
         """
-        least = math.inf
-        for factor in self.factors:
-            data = array(factor)
-            mean = means.get(str(factor.name)) if data is None else data.astype(np.float64)
-            if mean is not None and mean.size:
-                least = min(least, float((mean if self.direct else 1 - mean).min()))
-        return least
+        seen = {v: means.get(str(v.name), UNSEEN) if (data := array(v)) is None else data for v in self.factors}
+        known = {value: np.abs(mean) for value, mean in seen.items()}
+        if not known:
+            return math.inf
+        if self.direct:
+            return min(float(mean.min()) for mean in known.values())
+        kept = {self.values[0]: 1.0}
+        for value in self.values[1:]:
+            node = value.producer()
+            assert node is not None, "only the state itself is an input"
+            operands = _operands(node)
+            factors = [float(known[v].max()) for v in operands if v in known] if _is_product(node) else []
+            kept[value] = max(kept[v] for v in operands if v in kept) * math.prod(factors)
+        return 1 - kept[self.values[-1]]
 
 
 def recurrences(model: ir.Model) -> list[Recurrence]:
@@ -78,12 +89,15 @@ def _recurrence(model: ir.Model, before: ir.Value, after: ir.Value) -> Recurrenc
             continue
         operands = _operands(node)
         more = [v for v in operands if v in ways and v not in met]
-        (factors if _is_product(node) else addends).update(dict.fromkeys(v for v in operands if v not in ways))
+        others = dict.fromkeys(v for v in operands if v not in ways)
+        if _is_product(node) or _is_sum(node):
+            (factors if _is_product(node) else addends).update(others)
         waiting += more
         met |= dict.fromkeys(more)
     if not addends:
         return None
-    return Recurrence(values=tuple(met), factors=tuple(factors), addends=tuple(addends), direct=ways[after])
+    values = tuple(v for v in ways if v in met)
+    return Recurrence(values=values, factors=tuple(factors), addends=tuple(addends), direct=ways[after])
 
 
 def _behind(model: ir.Model, before: ir.Value) -> dict[ir.Value, bool]:
@@ -97,10 +111,14 @@ def _behind(model: ir.Model, before: ir.Value) -> dict[ir.Value, bool]:
 
 
 def _operands(node: ir.Node) -> list[ir.Value]:
-    """What the node moves, adds or multiplies; nothing of any other node."""
-    linear = _is_product(node) or (not node.domain and node.op_type in SUMS)
-    count = 1 if is_move(node) else 2 if linear else 0
+    """What the node moves, joins, adds or multiplies; nothing of any other node."""
+    joins = (node.domain, node.op_type) == ("", "Concat")
+    count = 1 if is_move(node) else 2 if _is_product(node) or _is_sum(node) else len(node.inputs) * joins
     return [v for v in node.inputs[:count] if v is not None]
+
+
+def _is_sum(node: ir.Node) -> bool:
+    return not node.domain and node.op_type in SUMS
 
 
 def _is_product(node: ir.Node) -> bool:

@@ -113,6 +113,18 @@ def test_a_recurrence_is_what_multiplies_and_what_adds():
     assert decayed.leak({factor: np.array([0.5, 0.99])}) == pytest.approx(0.01)
 
 
+def test_of_factors_in_a_row_all_make_a_state_forget():
+    class Flagged(nn.Module):
+        def forward(self, x, state):
+            state = (1 - torch.relu(x)) * state * torch.sigmoid(x) + x
+            return state * 2.0, state
+
+    (found,) = recurrences(floating(Flagged(), ROW))
+    first, second = (str(v.name) for v in found.factors)
+    means = {first: np.array([1.0, 0.5]), second: np.array([0.25, 0.5])}
+    assert found.leak(means) == pytest.approx(0.5) == found.leak({second: means[first], first: means[second]})
+
+
 def test_a_queue_is_no_recurrence():
     class Queue(nn.Module):
         def forward(self, x, queue):
