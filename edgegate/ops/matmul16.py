@@ -97,8 +97,10 @@ def samples(rng: np.random.Generator) -> Iterator[Sample]:
     plain = {"a_zero_point": 0, "b_zero_point": 0}
     state = spread(rng, np.int32, (2, 6, 8)) >> 8
     yield Sample(inputs=(spread(rng, np.int16, (2, 3, 6)), state), attributes=plain)
-    deep = np.full((2, 300), -32768, np.int16)
-    yield Sample(inputs=(deep, spread(rng, np.int16, (300, 5))), attributes=plain)
+    for depth, right in ((3, np.int16), (300, np.int16), (400, np.uint8)):  # sums that pass int32
+        columns = spread(rng, right, (depth, 5))
+        columns[:, :2] = np.iinfo(right).min, np.iinfo(right).max
+        yield Sample(inputs=(np.full((2, depth), -32768, np.int16), columns), attributes=plain)
 
 
 MATMUL16 = Op(name="MatMul16", body=BODY, reference=reference, bounds=bounds, lower=lower, samples=samples)
