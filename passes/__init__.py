@@ -42,6 +42,7 @@ from edgegate.passes.stage_gates import stage_gates
 from edgegate.passes.to_affine import to_affine
 from edgegate.passes.to_conv import to_conv
 from edgegate.passes.to_linear import to_linear
+from edgegate.passes.to_row_norm import to_row_norm
 from edgegate.passes.to_threshold import to_threshold
 from edgegate.passes.trim_conv import trim_conv
 from edgegate.passes.unfold_recurrent import unfold_recurrent
@@ -66,6 +67,7 @@ FLOAT: tuple[Pass, ...] = (
     explicit_shapes,
     drop_identities,  # again: reshapes to the same shape have shown themselves
     skip_expand,
+    to_row_norm,  # before sums of products become anything else
     to_threshold,  # before name_unary, for which a comparison is a function like any other
     global_pools,  # after explicit_windows, which tells how an AveragePool pads
     # Layers: all that belongs to a convolution or a matrix goes into it.

@@ -101,6 +101,31 @@ _BODIES = {
         turned = Cast <to = 9> (turn)
         y = Xor (above, turned)
     }""",
+    (DOMAIN, "RowNorm"): """<epsilon, centre, mean>(x) => (y) {
+        last = Constant <value_ints = [-1]> ()
+        one = Constant <value_float = 1.0> ()
+        least = Constant <value_float = 1e-30> ()
+        more = Constant <value_float: float = @epsilon> ()
+        centred = Constant <value_int: int = @centre> ()
+        averaged = Constant <value_int: int = @mean> ()
+        with_centre = Cast <to = 1> (centred)
+        with_mean = Cast <to = 1> (averaged)
+        middle = ReduceMean <keepdims = 1> (x, last)
+        off = Mul (middle, with_centre)
+        c = Sub (x, off)
+        squares = Mul (c, c)
+        sum = ReduceSum <keepdims = 1> (squares, last)
+        dims = Shape <start = -1> (x)
+        size = Cast <to = 1> (dims)
+        others = Sub (size, one)
+        counted = Mul (others, with_mean)
+        count = Add (counted, one)
+        average = Div (sum, count)
+        raised = Add (average, more)
+        root = Sqrt (raised)
+        divisor = Max (root, least)
+        y = Div (c, divisor)
+    }""",
     (DOMAIN, "StageGate"): "(x, passed) => (y) { y = Identity (x) }",
     (GATE, "Paired"): _GATE,
     (GATE, "Masked"): _GATE,

@@ -58,7 +58,7 @@ WIDE_OPS = frozenset({
     ("", "Min"), ("", "Relu"), ("", "Clip"), ("", "Concat"), ("", "ReduceMean"), ("", "ReduceSum"),
     ("", "AveragePool"), ("", "MaxPool"), ("", "ReduceMax"), ("", "ReduceMin"), ("", "Resize"),
     ("edgegate", "FakeQuantize"),
-    ("edgegate", "Transform"), ("edgegate", "HardGate"),
+    ("edgegate", "Transform"), ("edgegate", "HardGate"), ("edgegate", "RowNorm"),
 })  # fmt: skip
 """Readers that have a form for 16-bit inputs, beside moves, unary functions and gates."""
 

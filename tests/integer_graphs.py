@@ -17,6 +17,7 @@ from tests.integer_blocks import block_layer, blocks, transform
 from tests.integer_logic import logic
 from tests.integer_masks import masked_pair
 from tests.integer_net import BYTES, INT32, SHORT, Net, dtype_of
+from tests.integer_norms import norm
 from tests.integer_pieces import (
     CHANNELS,
     activation,
@@ -266,6 +267,6 @@ MOTIFS = (
     plain, plain, gated_pair, gated_pair, chunk, chunk, squeeze_excite, residual, residual, pool, resize, move, join,
     attention, hard_gate, whole_numbers, extremum, total, extreme, twice, unary,
     transform, blocks, block_layer, block_layer, logic, logic, quotient, wide_product, running, masked_pair, cut,
-    route, counted, choice,
+    route, counted, choice, norm,
 )  # fmt: skip
 """What the graphs are made of, each as often as it stands here."""

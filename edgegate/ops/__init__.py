@@ -31,6 +31,7 @@ from edgegate.ops.move import MOVES
 from edgegate.ops.reduce_extremes import REDUCE_EXTREMES
 from edgegate.ops.rescale import RESCALE
 from edgegate.ops.resize_linear import RESIZE_LINEAR
+from edgegate.ops.row_norm import ROW_NORM
 from edgegate.ops.stage_gate import STAGE_GATE
 from edgegate.ops.sum import SUM
 from edgegate.ops.sum_pool2d import SUM_POOL2D
@@ -61,6 +62,7 @@ OWN = (
     *REDUCE_EXTREMES,
     RESCALE,
     RESIZE_LINEAR,
+    ROW_NORM,
     STAGE_GATE,
     SUM,
     SUM_POOL2D,
