@@ -28,6 +28,8 @@ from edgegate.passes.merge_duplicates import merge_duplicates
 from edgegate.passes.merge_logic import merge_logic
 from edgegate.passes.name_gates import name_gates
 from edgegate.passes.name_unary import name_unary
+from edgegate.passes.open_branches import open_branches
+from edgegate.passes.open_scans import open_scans
 from edgegate.passes.optimise_logic import optimise_logic
 from edgegate.passes.read_qdq import read_qdq
 from edgegate.passes.roll_loops import roll_loops
@@ -55,6 +57,8 @@ FLOAT: tuple[Pass, ...] = (
     lift_constants,
     read_qdq,  # before constants are folded: a folded quantizer has lost its scale
     fold_constants,  # transposed weights, computed shapes: nothing below looks behind a constant
+    open_branches,
+    open_scans,
     unfold_recurrent,  # once their weights are constants; a step is like any other stretch from here on
     settled_choices,
     drop_identities,

@@ -8,6 +8,7 @@ from edgegate.errors import CompileError
 from edgegate.graph import array, attribute, matches, replace, shape, where
 from edgegate.passes._cells import CELLS, Cell
 from edgegate.passes._steps import Steps
+from edgegate.stages.loops import is_mark, loops
 
 DIRECTIONS = {"forward": (0,), "reverse": (1,), "bidirectional": (0, 1)}
 """Which way each direction of a node runs: 1 from the end."""
@@ -22,11 +23,16 @@ def unfold_recurrent(model: ir.Model) -> None:
     Source: the ONNX operators GRU, LSTM and RNN, version 14.
 
     Raises:
-        CompileError: Weights are computed at run time, or sequences of one batch differ in length.
+        CompileError: Weights are computed at run time, sequences of one batch differ in length, or there is a loop
+            within a loop.
     """
     for node in matches(model, *CELLS):
         _check(node)
         _unfold(Steps(model, node), node)
+    for loop in loops(model.graph):
+        for inner in filter(is_mark, loop.inside):
+            what = f"is a loop within the loop {loop.name}"
+            raise CompileError(where(inner), what, "unroll the inner one, or make one loop of the two")
 
 
 def _check(node: ir.Node) -> None:

@@ -26,7 +26,7 @@ _STACK = re.compile(r"[\w.,;@\[\]()'<> \-]{0,8192}", re.ASCII)
 _TARGET = re.compile(
     r"torch\.ops\.(aten|prims)\.(?!from_file\b)\w+\.\w+"
     r"|torch\.ops\.edgegate\.(lut|group_sum|threshold)\.default"
-    r"|torch\.ops\.higher_order\.(cond|wrap_with_set_grad_enabled)"
+    r"|torch\.ops\.higher_order\.(cond|scan|while_loop|wrap_with_set_grad_enabled)"
     r"|torch\.sym_(float|int|max|min|not|ite|sum)"
     r"|math\.(ceil|floor|trunc)"
     r"|_operator\.(add|sub|mul|floordiv|truediv|mod|neg|pos|eq|ne|lt|le|gt|ge|and_|or_|not_|getitem)",
