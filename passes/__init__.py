@@ -3,6 +3,7 @@
 from edgegate.passes._pipeline import Pass, run
 from edgegate.passes.absorb_pad import absorb_pad
 from edgegate.passes.compose_tables import compose_tables
+from edgegate.passes.dead_channels import dead_channels
 from edgegate.passes.divide_by_constant import divide_by_constant
 from edgegate.passes.divide_by_value import divide_by_value
 from edgegate.passes.drop_identities import drop_identities
@@ -95,6 +96,7 @@ FLOAT: tuple[Pass, ...] = (
     to_affine,
     name_unary,  # before any folding: x * relu6(x + 3) / 6 must not lose its 3 to the layer before it
     fold_affine,
+    dead_channels,  # after it: what a norm scales by zero is zero
     # What the model is about.
     name_gates,  # after name_unary: x * sigmoid(x) is no gate
     drop_unused,
