@@ -2,6 +2,7 @@
 
 from edgegate.passes._pipeline import Pass, run
 from edgegate.passes.absorb_pad import absorb_pad
+from edgegate.passes.blocks_to_conv import blocks_to_conv
 from edgegate.passes.compose_tables import compose_tables
 from edgegate.passes.dead_channels import dead_channels
 from edgegate.passes.divide_by_constant import divide_by_constant
@@ -37,7 +38,9 @@ from edgegate.passes.roll_loops import roll_loops
 from edgegate.passes.settled_choices import settled_choices
 from edgegate.passes.share_equal import share_equal
 from edgegate.passes.signs_to_factors import signs_to_factors
+from edgegate.passes.shrink_constants import shrink_constants
 from edgegate.passes.skip_expand import skip_expand
+from edgegate.passes.skip_zeros import skip_zeros
 from edgegate.passes.split_layers import split_layers
 from edgegate.passes.split_slopes import split_slopes
 from edgegate.passes.sums_to_products import sums_to_products
@@ -58,6 +61,7 @@ FLOAT: tuple[Pass, ...] = (
     lift_constants,
     read_qdq,  # before constants are folded: a folded quantizer has lost its scale
     fold_constants,  # transposed weights, computed shapes: nothing below looks behind a constant
+    shrink_constants,
     open_branches,
     open_scans,
     unfold_recurrent,  # once their weights are constants; a step is like any other stretch from here on
@@ -80,6 +84,8 @@ FLOAT: tuple[Pass, ...] = (
     # Layers: all that belongs to a convolution or a matrix goes into it.
     taps_to_conv,  # while the constant taps are still a factor
     sums_to_products,  # after it: sums over taps are layers
+    fold_constants,  # again: what a product takes of a constant is a constant
+    blocks_to_conv,
     hard_gates,  # after it, before name_unary for the same reason
     stage_gates,
     explicit_shapes,  # again: what is reshaped for a product may have been reshaped before
@@ -111,6 +117,7 @@ INTEGER: tuple[Pass, ...] = (
     fold_clips,  # before the tables: a clip is free in a Rescale, while a Table costs a look-up
     compose_tables,
     mask_layers,  # after split_layers: the halves may be one layer and a chunk
+    skip_zeros,  # after mask_layers: halves are full of zeros, but not of blocks of them
     share_equal,  # again: parts of layers and composed tables may be equal
     drop_unread,
     optimise_logic,  # last: no other pass looks into a network

@@ -35,6 +35,7 @@ KNOWN: dict[str, Function] = {
     "GELU": lambda x: 0.5 * x * (1 + erf(x / math.sqrt(2))),
     "GELUTanh": lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     "QuickGELU": lambda x: x * sigmoid(1.702 * x),
+    "GoLU": lambda x: x * np.exp(-np.exp(-x)),
     "Mish": lambda x: x * np.tanh(softplus(x)),
     "Softplus": softplus,
     "LogSigmoid": lambda x: -softplus(-x),

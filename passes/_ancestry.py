@@ -12,7 +12,7 @@ from edgegate.quant.given import is_quantizer
 MOVES = ("Reshape", "Transpose", "Resize", "Expand", "Slice", "Split", "Gather", "Pad", "FakeQuantize")
 """Ops that hand values on in another place, or rounded."""
 NORMS = ("LayerNormalization", "RMSNormalization", "GroupNormalization", "InstanceNormalization")
-_LOCAL = (*MOVES, *NORMS, "Relu", "Clip", "Add", "Sub", "Max", "Min", "Concat")
+_LOCAL = (*MOVES, "Relu", "Clip", "Add", "Sub", "Max", "Min", "Concat")
 """Ops that do not end the search for what a factor is projected from."""
 _DEPTH = 2
 """Most projections in a row: a linear layer and the depthwise convolution after it."""
@@ -48,9 +48,21 @@ def _steps(value: ir.Value, depth: int) -> list[tuple[ir.Value, int]]:
     if is_projection(node):
         return [(v, depth + 1) for v in node.inputs[:1] if v is not None and depth < _DEPTH]
     local = node.domain == UNARY or (node.domain, node.op_type) == (DOMAIN, "Affine") or is_quantizer(node)
+    local = local or is_norm(node)
     if local or (node.domain == "" and node.op_type in _LOCAL):
         return [(v, depth) for v in node.inputs if v is not None and array(v) is None]
     return []
+
+
+def is_norm(node: ir.Node | None) -> bool:
+    """Whether the node normalises what it reads."""
+    kinds = {(DOMAIN, "RowNorm"), *(("", op) for op in NORMS)}
+    return node is not None and (node.domain, node.op_type) in kinds
+
+
+def is_normed(value: ir.Value) -> bool:
+    """Whether a norm made ``value``, which may have been scaled and shifted by channel since."""
+    return is_norm(_behind(value.producer(), (*MOVES, "Affine")))
 
 
 def maker(value: ir.Value) -> ir.Node | None:

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from edgegate.graph import array, matches, shape
 from edgegate.passes import _activations
-from edgegate.passes._ancestry import NORMS, argument, halves_of_one, maker, mixes_tokens, projected_from
+from edgegate.passes._ancestry import argument, halves_of_one, is_normed, maker, mixes_tokens, projected_from
 from edgegate.passes._functions import GATE, UNARY, declare
 from edgegate.passes._rewrite import is_float, put
 from edgegate.quant.scalar_ops import evaluate
@@ -82,6 +82,4 @@ def _kind(node: ir.Node, value: ir.Value, gate: ir.Value) -> tuple[str, str]:
         return "Masked", "F3"
     if above & beside and not gates_itself:
         return "Paired", "F5" if mixes_tokens(gate) or mixes_tokens(value) else "F2"
-    producer = maker(value)
-    normed = producer is not None and producer.domain == "" and producer.op_type in NORMS
-    return "Product", "F14" if normed else ""
+    return "Product", "F14" if is_normed(value) else ""

@@ -1,4 +1,4 @@
-"""A product of two activations that is summed over an axis is a matrix product."""
+"""A product that is summed over an axis is a matrix product."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgegate.passes._rewrite import is_float, operand
 
 
 def sums_to_products(model: ir.Model) -> None:
-    """Turn ``ReduceSum(a * b)``, a and b activations, into a MatMul with the moves that it takes.
+    """Turn ``ReduceSum(a * b)``, at most one of them constant, into a MatMul with the moves that it takes.
 
     So write linear attention and state space models how they read their state, S^T q: (S * q[:, None]).sum(0). As a
     matrix product it is summed exactly and rounded once. An axis summed over must be longer than one in both.
@@ -22,7 +22,7 @@ def sums_to_products(model: ir.Model) -> None:
             continue
         a, b = operand(maker), operand(maker, 1)
         summed = {int(axis) % len(shape(source)) for axis in axes}
-        if a is b or not all(is_float(v) and array(v) is None for v in (a, b)):
+        if a is b or not all(is_float(v) for v in (a, b)) or all(array(v) is not None for v in (a, b)):
             continue
         if all(_reach(v, shape(source)) >= summed for v in (a, b)):
             _replace(model, node, a, b, summed)

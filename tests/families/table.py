@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.families import maps, masked, pairs, plain, unary
+from tests.families import activations, maps, masked, pairs, plain, structured, unary
 
 IMAGE, TOKENS, SEQUENCE, ROW = (1, 3, 12, 12), (1, 6, 12), (1, 4, 24), (1, 10)
 TOKENS_16 = (1, 6, 16)
 LOGISTIC = ("Paired", "F2", "Sigmoid", "")
+EXPANDED = (activations.arctangent, torch.sigmoid, activations.normal)
 ELU = ("Paired", "F2", "Sigmoid", "ELU")
 
 
@@ -58,6 +59,18 @@ NETS = {
     "smooth": Net(
         make=partial(unary.Chain, F.mish, F.elu, F.softplus, unary.written_softsign), shape=IMAGE,
         unary=("Mish", "ELU", "Softplus", "Softsign"),
+    ),
+    "expanded": Net(
+        make=lambda: unary.Chain(activations.golu, *map(activations.Expanded, EXPANDED)), shape=IMAGE,
+        unary=("GoLU", "Scalar_1", "Scalar_2", "Scalar_3"),
+    ),
+    "mittag_leffler": Net(
+        make=lambda: unary.Chain(activations.helu, activations.MittagLeffler(0.8)), shape=IMAGE,
+        unary=("Scalar_1",),
+    ),
+    "channelwise": Net(
+        make=lambda: unary.Chain(activations.Channelwise()), shape=IMAGE,
+        gates=(("Paired", "F2", "", ""),), unary=("Sigmoid",),
     ),
     "slopes": Net(make=unary.Slopes, shape=IMAGE, unary=("Scalar_1", "Scalar_2", "Scalar_3")),
     "glu": Net(make=pairs.GLU, shape=(1, 6, 10), gates=(LOGISTIC,) * 2, unary=("Sigmoid",) * 2),
@@ -116,6 +129,18 @@ NETS = {
     "mglu_chunk": Net(
         make=masked.Packed, shape=TOKENS_16, gates=(("Paired", "F2", "GELU", ""),), unary=("GELU",)
     ),
+    "blast": Net(
+        make=lambda: structured.Structured(*(structured.Blast(24, 24, 4, 5) for _ in range(3))), shape=(1, 6, 24),
+        gates=(("Product", "", "Sigmoid", ""),), unary=("Sigmoid",),
+    ),
+    "monarch": Net(
+        make=lambda: structured.Structured(*(structured.Monarch(24, 4) for _ in range(3))), shape=(1, 6, 24),
+        gates=(LOGISTIC,), unary=("Sigmoid",),
+    ),
+    "pruned": Net(
+        make=lambda: structured.Structured(*(structured.Pruned(64, 64, 16, 0.3) for _ in range(3))), shape=(1, 32, 64),
+        gates=(LOGISTIC,), unary=("Sigmoid",),
+    ),
     "ratio": Net(make=pairs.Ratio, shape=ROW, gates=(("Paired", "F2", "Scalar_1", ""),), unary=("Scalar_1",)),
 }  # fmt: skip
 """Name -> net."""
@@ -125,6 +150,9 @@ FLOORS = {
     "silu_gelu": (23, 23, 34),
     "hard": (23, 21, 31),
     "smooth": (24, 22, 35),
+    "expanded": (20, 21, 33),
+    "mittag_leffler": (25, 23, 35),
+    "channelwise": (27, 26, 37),
     "slopes": (23, 20, 34),
     "glu": (24, 26, 39),
     "swiglu": (25, 27, 34),
@@ -151,6 +179,9 @@ FLOORS = {
     "mglu": (30, 37, 54),
     "moeg": (23, 35, 45),
     "mglu_chunk": (21, 25, 38),
+    "blast": (25, 24, 42),
+    "monarch": (30, 29, 48),
+    "pruned": (32, 31, 52),
     "ratio": (30, 28, 40),
 }
 """Least signal-to-noise ratio against float in dB: calibrated, without data, in 16 bits. Measured: 2 to 4 more."""

@@ -14,6 +14,7 @@ class Chain(nn.Module):
     def __init__(self, *functions) -> None:
         super().__init__()
         self.functions = functions
+        self.trained = nn.ModuleList(f for f in functions if isinstance(f, nn.Module))
         self.layers = nn.ModuleList(nn.Conv2d(3 if i == 0 else 8, 8, 3, padding=1) for i in range(len(functions)))
         self.head = nn.Conv2d(8, 4, 3)
 

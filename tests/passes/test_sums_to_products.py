@@ -85,8 +85,18 @@ def test_a_state_is_read_by_one_product() -> None:
 
 
 def test_other_sums_stay() -> None:
-    head = "g (float[2,3] x, float[2,3] z, float[2,1] n) => (y) <float[2,3] c = {1, 2, 3, 4, 5, 6}, int64[1] a = {1}> "
-    for factors in ("x, c", "x, x", "x, n"):
+    head = "g (float[2,3] x, float[2,3] z, float[2,1] n) => (y) <int64[1] a = {1}> "
+    for factors in ("x, x", "x, n"):
         unchanged(sums_to_products, head + f"{{ p = Mul ({factors}) y = ReduceSum <keepdims = 0> (p, a) }}")
     unchanged(sums_to_products, head + "{ p = Mul (x, z) q = ReduceSum <keepdims = 1> (p, a) y = Add (p, q) }")
     unchanged(explicit_einsum, 'g (float[3,3] x) => (y) { y = Einsum <equation = "ii->i"> (x) }')
+
+
+def test_a_factor_may_be_constant() -> None:
+    check(
+        sums_to_products,
+        "g (float[4,3] x) => (y) <float[3] c = {1, 2, 3}, int64[1] a = {1}>"
+        " { p = Mul (x, c) y = ReduceSum <keepdims = 0> (p, a) }",
+        "g (float[4,3] x) => (y) <float[3] c = {1, 2, 3}, int64[2] d = {3, 1}, int64[1] e = {4}>"
+        " { y_column = Reshape (c, d) y_sums = MatMul (x, y_column) y = Reshape (y_sums, e) }",
+    )

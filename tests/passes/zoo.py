@@ -65,7 +65,7 @@ ACTIVATIONS = {
     F.elu: "ELU", F.hardsigmoid: "HardSigmoid", F.softplus: "Softplus", torch.tanh: "Tanh", F.selu: "SELU",
     F.leaky_relu: "LeakyReLU", F.logsigmoid: "LogSigmoid", F.softsign: "Softsign",
     written_hardswish: "HardSwish", written_mish: "Mish", written_gelu: "GELU",
-    written_gelu_tanh: "GELUTanh", quick_gelu: "QuickGELU", golu: "Scalar", F.relu: "", F.relu6: "",
+    written_gelu_tanh: "GELUTanh", quick_gelu: "QuickGELU", golu: "GoLU", F.relu: "", F.relu6: "",
 }  # fmt: skip
 NETS = {
     **{
