@@ -67,7 +67,7 @@ def train(seed: int = 0, epochs: int = EPOCHS) -> nn.Module:
     """Train a fresh network; the result is in evaluation mode."""
     torch.manual_seed(seed)
     part, _ = digits.load()
-    images, labels = _moved(torch.from_numpy(part.images)), torch.from_numpy(part.labels)
+    images, labels = moved(torch.from_numpy(part.images)), torch.from_numpy(part.labels)
     net = build().train()
     optimiser = torch.optim.Adam(net.parameters(), lr=RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=epochs * (len(labels) // BATCH))
@@ -82,7 +82,7 @@ def train(seed: int = 0, epochs: int = EPOCHS) -> nn.Module:
     return net.eval()
 
 
-def _moved(images: Tensor) -> Tensor:
+def moved(images: Tensor) -> Tensor:
     """``images`` moved by up to one pixel each way, number 4 by none: [N, 1, 8, 8] -> [N, 9, 1, 8, 8]."""
     padded = functional.pad(images, (1, 1, 1, 1))
     return torch.stack([padded[..., y : y + 8, x : x + 8] for y in range(3) for x in range(3)], 1)

@@ -121,6 +121,16 @@ class GatedCompression(nn.modules.lazy.LazyModuleMixin, nn.Module):  # type: ign
         hard = (soft > 0.5).to(x.dtype)
         return x * (hard + (soft - soft.detach()) if self.training else hard), soft.mean()
 
+    def kept(self) -> Tensor:
+        """The channels that a static mask lets through, bool [C].
+
+        Raises:
+            ValueError: The mask is not static, or has seen no input yet.
+        """
+        if self.mask != "static" or self.has_uninitialized_params():
+            raise ValueError(f"a mask that is {self.mask}, or has seen no input, keeps no channels of its own")
+        return self.mask_bias > 0
+
     def extra_repr(self) -> str:
         """What torch prints of it."""
         return f"alpha={self.alpha}, beta={self.beta}, theta={self.theta}, mask={self.mask!r}, pool={self.pool!r}"
