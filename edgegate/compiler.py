@@ -82,7 +82,7 @@ def quantized_model(source: Any, example: Any, options: CompileOptions) -> tuple
     if whole and options.keys != "none":
         raise no_integers(f"keys {options.keys}")
     model = frontend.load(
-        source, example=example, model=options.model, batch=options.batch, indices=not whole, states=options.states
+        source, example=example, model=options.model, batch=options.batch, states=options.states
     )  # fmt: skip
     run(model, FLOAT, stages.floating)
     if options.scheme is not None:

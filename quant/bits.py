@@ -17,6 +17,8 @@ BITS = Storage(dtype="uint8", scale=1.0, zero_point=0)
 """How bits are stored."""
 READERS = ("Lut", "Network")
 """Ops that read bits."""
+COMPARISONS = ("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal")
+"""Ops that make truth values of numbers."""
 MAKERS = (*READERS, "Threshold")
 """Ops whose results are bits."""
 MOVES = ("Reshape", "Transpose", "Concat", "Gather", "Slice", "Split", "Pad", "Squeeze", "Unsqueeze", "Flatten",
@@ -25,7 +27,9 @@ MOVES = ("Reshape", "Transpose", "Concat", "Gather", "Slice", "Split", "Pad", "S
 
 
 def is_bit_maker(node: ir.Node) -> bool:
-    """Whether the node's results are bits."""
+    """Whether the node's results are bits: gates, comparisons, or truth values that become numbers."""
+    if (node.domain, node.op_type) == ("", "Cast") and node.inputs[0] is not None:
+        return node.inputs[0].dtype == ir.DataType.BOOL and node.outputs[0].dtype == ir.DataType.FLOAT
     return node.domain == DOMAIN and node.op_type in MAKERS
 
 

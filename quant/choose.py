@@ -57,6 +57,8 @@ WIDE_OPS = frozenset({
     ("", "Div"), ("", "MatMul"), ("", "CumSum"),
     ("", "Min"), ("", "Relu"), ("", "Clip"), ("", "Concat"), ("", "ReduceMean"), ("", "ReduceSum"),
     ("", "AveragePool"), ("", "MaxPool"), ("", "ReduceMax"), ("", "ReduceMin"), ("", "Resize"),
+    ("", "ScatterElements"), ("", "ArgMax"), ("", "ArgMin"), ("", "Cast"), ("", "Equal"), ("", "Greater"),
+    ("", "GreaterOrEqual"), ("", "Less"), ("", "LessOrEqual"),
     ("edgegate", "FakeQuantize"),
     ("edgegate", "Transform"), ("edgegate", "HardGate"), ("edgegate", "RowNorm"),
 })  # fmt: skip

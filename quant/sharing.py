@@ -16,13 +16,15 @@ from edgegate.stages.loops import Loop, is_mark, loops
 MOVES = frozenset({
     "Reshape", "Transpose", "Slice", "Split", "Gather", "MaxPool", "Pad", "Squeeze", "Unsqueeze", "Expand",
     "Flatten", "Identity", "ReduceMax", "ReduceMin", "Tile", "DepthToSpace", "SpaceToDepth",
+    "TopK", "GatherElements", "GatherND",
 })  # fmt: skip
 """Ops whose integer form copies or picks stored values: output and first input are stored alike."""
 CLIPS = ("Relu", "Clip")
 """Ops that become the clip bounds of the op before them."""
-JOINS = ("Concat", "Max", "Min", "Where")
+JOINS = ("Concat", "Max", "Min", "Where", "ScatterElements")
 """Ops whose integer form wants all inputs stored like the output; a Rescale makes them so if they are not."""
-BINARY = ("Add", "Sub", "Mul", "Div", "Max", "Min", "Where", "Concat", "Gather", "Expand")
+BINARY = ("Add", "Sub", "Mul", "Div", "Max", "Min", "Where", "Concat", "Gather", "Expand", "GatherElements", "GatherND",
+          "ScatterElements")  # fmt: skip
 """Ops of activations that may have a constant as an operand, which then is stored as an activation is."""
 GATE, UNARY = "edgegate.gate", "edgegate.unary"
 """Domains of gates, and of scalar functions."""
@@ -86,7 +88,7 @@ class Groups:
         for node in model.graph:
             if is_move(node):
                 self._follow(node)
-            elif node.op_type in CLIPS and node.domain == "":
+            elif node.op_type in CLIPS and node.domain == "" and is_float(node.outputs[0]):
                 self._clip(node)
             elif is_bit_maker(node):
                 self.given[str(node.outputs[0].name)] = BITS

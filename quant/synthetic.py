@@ -24,6 +24,7 @@ import onnx_ir as ir
 from edgegate.errors import CompileError
 from edgegate.graph import Array, array, attribute, shape, states, where
 from edgegate.quant import execute
+from edgegate.quant.bits import COMPARISONS
 from edgegate.quant.execute import Program
 from edgegate.quant.loop_runs import units
 from edgegate.quant.recipe import Recipe
@@ -37,6 +38,9 @@ DEVIATIONS = 4.0
 
 Nagel et al. take 6; with 8 bits that costs more resolution than the tail is worth.
 """
+
+
+INTEGERS = (ir.DataType.INT64, ir.DataType.INT32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,11 +99,11 @@ def samples(model: ir.Model, recipe: Recipe) -> list[dict[str, Array]]:
     Values are N(0, 1), or uniform over ``recipe.input_range``. Images have the 1/f spectrum of natural
     ones: white noise would average out in the first pooling, and every sample would look the same.
 
-    Integers are indices, uniform over what they index. A model that is a step gets one input for each of
-    :data:`~edgegate.quant.recurrence.STEPS` steps, and no states.
+    Integers are indices, uniform over what they index, and bools are as often true as not. A model that is a step gets
+    one input for each of :data:`~edgegate.quant.recurrence.STEPS` steps, and no states.
 
     Raises:
-        CompileError: An input is neither float nor an index of a constant.
+        CompileError: An input is an integer that indexes nothing.
     """
     rng = np.random.default_rng(recipe.seed)
     held = {before for before, _ in states(model)}
@@ -109,11 +113,13 @@ def samples(model: ir.Model, recipe: Recipe) -> list[dict[str, Array]]:
 
 
 def _sample(rng: np.random.Generator, value: ir.Value, bounds: tuple[float, float] | None) -> Array:
-    if value.dtype in (ir.DataType.INT64, ir.DataType.INT32) and (sizes := _indexed(value)):
+    if value.dtype in INTEGERS and (sizes := _indexed(value)):
         return rng.integers(0, min(sizes), shape(value)).astype(value.dtype.numpy())
+    if value.dtype == ir.DataType.BOOL:
+        return rng.integers(0, 2, shape(value)).astype(np.bool_)
     if value.dtype != ir.DataType.FLOAT:
-        what = f"is {value.dtype}, a program takes float32 alone"
-        raise CompileError(f"input {value.name}", what, "let the model take float32")
+        what = "is an integer that picks from nothing, so there is no telling what it may be"
+        raise CompileError(f"input {value.name}", what, "give calibration data, or let the model take float32")
     dims = shape(value)
     spatial = len(dims) == 4 or (len(dims) == 3 and any(n.op_type == "Conv" for n, _ in value.uses()))
     noise = _pyramid(rng, dims) if spatial else rng.standard_normal(dims)
@@ -124,15 +130,23 @@ def _sample(rng: np.random.Generator, value: ir.Value, bounds: tuple[float, floa
 
 
 def _indexed(value: ir.Value) -> list[int]:
-    """Lengths of the axes of constants that ``value`` picks from, Casts looked through."""
+    """Lengths of the axes that ``value``, or an integer made of it, picks from."""
     sizes = []
     for node, index in value.uses():
-        data = array(node.inputs[0])
-        if node.op_type == "Gather" and index == 1 and data is not None:
-            sizes.append(data.shape[int(attribute(node, "axis", 0))])
-        elif node.op_type in ("Cast", "Reshape") and index == 0:
-            sizes += _indexed(node.outputs[0])
-    return sizes
+        source = node.inputs[0]
+        if node.op_type in ("Gather", "GatherElements") and index == 1 and source is not None:
+            sizes.append(shape(source)[int(attribute(node, "axis", 0))])
+        elif node.op_type == "OneHot" and index == 0 and (depth := array(node.inputs[1])) is not None:
+            sizes.append(int(depth.reshape(-1)[0]))
+        else:
+            sizes += [size for v in node.outputs if v.dtype in INTEGERS for size in _indexed(v)]
+    return sizes or _compared(value)
+
+
+def _compared(value: ir.Value) -> list[int]:
+    """One more than the constants that ``value`` is compared with: of a one-hot vector, its length."""
+    others = [v for n, _ in value.uses() if n.op_type in COMPARISONS for v in n.inputs if v is not value]
+    return [int(data.max()) + 1 for v in others if (data := array(v)) is not None and data.size]
 
 
 def _pyramid(rng: np.random.Generator, dims: tuple[int, ...]) -> Array:

@@ -34,12 +34,11 @@ class Wanted:
     """What is asked for beside the model, as for :func:`load`."""
 
     batch: int
-    indices: bool
     states: Sequence[str]
 
 
 def load(
-    source: Source, *, example: Any = None, model: str | None = None, batch: int = 1, indices: bool = False,
+    source: Source, *, example: Any = None, model: str | None = None, batch: int = 1,
     states: Sequence[str] = (),
 ) -> ir.Model:  # fmt: skip
     """The float ONNX model of ``source``: opset 21, static shapes, every node with its source line.
@@ -56,7 +55,6 @@ def load(
             otherwise it decides the symbolic dimensions.
         model: ``package.module:factory`` that makes the module of a state_dict.
         batch: Size of a symbolic first dimension where there is no example.
-        indices: Whether inputs may be integers, such as tokens: an integer program takes float32 alone.
         states: "INPUT=OUTPUT" of a step, by name or place: the graph's metadata will name them, as
             :func:`edgegate.graph.states` reads.
 
@@ -69,7 +67,7 @@ def load(
     """
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got {batch}")
-    wanted = Wanted(batch=batch, indices=indices, states=states)
+    wanted = Wanted(batch=batch, states=states)
     if not isinstance(source, (str, os.PathLike)):
         return _from_torch(source, example, wanted)
     path = os.fspath(source)
@@ -195,7 +193,7 @@ def _finish(model: ir.Model, origin: str, example: list[tuple[int, ...]] | None,
     _logic.declare(model)
     _names.annotate(model, origin)
     _static.check_finite(model)  # while weights have the user's names ...
-    _edges.check_inputs(model, wanted.indices)
+    _edges.check_inputs(model)
     _static.make_static(model, wanted.batch, example)
     _logic.check(model)
     _edges.check_values(model)

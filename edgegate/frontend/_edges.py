@@ -1,4 +1,4 @@
-"""What a program takes, computes with and gives: float32 tensors, and nothing else."""
+"""What a program takes, computes with and gives: float32 tensors, and integers and bools that are no numbers."""
 
 from __future__ import annotations
 
@@ -15,27 +15,26 @@ _HALVES = (_D.FLOAT16, _D.BFLOAT16, _D.DOUBLE)
 _OTHERWISE = "convert it to float32 before the model, and export with a float32 example"
 _FIXES = {
     **dict.fromkeys(_HALVES, "call model.float() and export again with a float32 example"),
-    _D.BOOL: "let the model take 0 and 1 as float32, and multiply by them",
     _D.STRING: "turn text into numbers before the model, and export with a float32 example",
     **dict.fromkeys((_D.COMPLEX64, _D.COMPLEX128), "let the model take real and imaginary part as float32"),
 }
-_INDEXED = ("Gather", "GatherElements", "GatherND", "OneHot")
+TAKEN = "float32, int64, int32 or bool"
 _QUANTIZED = ("DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
 """Forms of a quantized model that do not say of each value what float number it stands for, or only as it runs."""
 _HANDS_ON = ("Identity", "Dropout")
 
 
-def check_inputs(model: ir.Model, indices: bool = False) -> None:
-    """There are inputs, and each is a float32 tensor, or one of integers if ``indices`` are allowed.
+def check_inputs(model: ir.Model) -> None:
+    """There are inputs, and each is a tensor of float32, of tokens or places in int64 or int32, or of bools.
 
     Raises:
         CompileError: Names each input that is not, its type, and what to do.
     """
     if not model.graph.inputs:
         raise CompileError("the model", "has no input, so its outputs are constants", "export it with an input")
-    allowed = (_D.FLOAT, _D.INT64, _D.INT32) if indices else (_D.FLOAT,)
+    allowed = (_D.FLOAT, _D.INT64, _D.INT32, _D.BOOL)
     problems = [
-        Problem(where=f"input {v.name}", what=f"is {_name(v.dtype)}, a program takes float32 alone", fix=_fix(v))
+        Problem(where=f"input {v.name}", what=f"is {_name(v.dtype)}, a program takes {TAKEN}", fix=_fix(v))
         for v in model.graph.inputs
         if isinstance(v.type, ir.TensorType) and v.dtype not in allowed
     ]
@@ -50,12 +49,7 @@ def _name(dtype: ir.DataType | None) -> str:
 def _fix(value: ir.Value) -> str:
     if not value.uses():
         return "nothing reads it: leave it out of the model"
-    dtype = value.dtype
-    if dtype not in (_D.INT64, _D.INT32):
-        return _OTHERWISE if dtype is None else _FIXES.get(dtype, _OTHERWISE)
-    if any(n.op_type in _INDEXED and index == 1 for n, index in value.uses()):
-        return "look up the embedding before the model, and let it take the result"
-    return f"make it a constant of the model, or {_OTHERWISE}"
+    return _OTHERWISE if value.dtype is None else _FIXES.get(value.dtype, _OTHERWISE)
 
 
 def check_outputs(model: ir.Model) -> None:

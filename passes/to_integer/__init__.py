@@ -16,7 +16,9 @@ from edgegate.ops import OWN, enter, scores
 from edgegate.passes._pipeline import Pass
 from edgegate.passes.to_integer import (
     elements,
+    exact,
     hard_gates,
+    indices,
     layers,
     logic,
     loops,
@@ -27,9 +29,9 @@ from edgegate.passes.to_integer import (
     transforms,
     windows,
 )
-from edgegate.passes.to_integer._lowering import Lowering, Rule, Stored, lower_all
+from edgegate.passes.to_integer._lowering import EXACT, Exact, Lowering, Rule, Stored, lower_all
 from edgegate.passes.to_integer._scaling import dtype_of
-from edgegate.quant.bits import is_compared
+from edgegate.quant.bits import COMPARISONS, is_compared
 from edgegate.quant.fitting import check_fit
 from edgegate.quant.product_storage import no_integers
 from edgegate.quant.scheme import Scheme
@@ -50,7 +52,20 @@ RULES: dict[tuple[str, str], Rule] = {
     (DOMAIN, "GroupSum"): logic.group_sum,
     (DOMAIN, "HardGate"): hard_gates.hard_gate,
     (DOMAIN, "StageGate"): hard_gates.stage_gate,
-    ("", "ArgMax"): logic.arg_max,
+    ("", "ArgMax"): indices.arg_extreme,
+    ("", "ArgMin"): indices.arg_extreme,
+    ("", "TopK"): indices.top_k,
+    ("", "GatherElements"): indices.gather_elements,
+    ("", "GatherND"): indices.gather_nd,
+    ("", "ScatterElements"): indices.scatter_elements,
+    ("", "Cast"): exact.cast,
+    **dict.fromkeys((("", op) for op in COMPARISONS), exact.compare),
+    **dict.fromkeys((("", op) for op in ("And", "Or", "Xor", "Not")), exact.boolean),
+    **dict.fromkeys(((EXACT, op) for op in exact.ENDS), exact.arithmetic),
+    (EXACT, "Where"): exact.where,
+    (EXACT, "Clip"): exact.clip,
+    (EXACT, "CumSum"): exact.cum_sum,
+    (EXACT, "ReduceSum"): exact.total,
     ("", "Add"): elements.add,
     ("", "Sub"): elements.add,
     ("", "Mul"): elements.gate,
@@ -120,6 +135,8 @@ def _edge(lowering: Lowering, name: str, storage: Storage) -> list[ir.Value]:
 
 def _enter(lowering: Lowering, value: ir.Value) -> None:
     storage, name = lowering.storage(value), str(value.name)
+    if isinstance(storage, Exact):
+        return lowering.keep(value, Stored(value=value, storage=storage, order=tuple(range(len(shape(value))))))
     assert value.shape is not None, "inputs have static shapes"
     dims = [int(str(d)) for d in value.shape]
     state = storage.dtype == "int32"
@@ -143,9 +160,8 @@ def _leave(lowering: Lowering, value: ir.Value) -> ir.Value:
     assert value.shape is not None, "outputs have static shapes"
     found = lowering.exact.get(value) or lowering.stored(value, tuple(range(len(value.shape))), whole=True)
     name = str(value.name)
-    if value.dtype in (ir.DataType.INT64, ir.DataType.BOOL):
-        found.value.name = name
-        return found.value
+    if isinstance(found.storage, Exact):
+        return _named(lowering, found, name)
     lowering.names.discard(name)
     if isinstance(found.storage, logic.Counts):
         real = np.array(found.storage.tau, np.float32), np.array(found.storage.beta, np.float32)
@@ -155,6 +171,15 @@ def _leave(lowering: Lowering, value: ir.Value) -> ir.Value:
         "DequantizeLinear", [found.value, *_edge(lowering, name, found.storage)], name, ir.DataType.FLOAT, found.dims,
         domain="",
     )  # fmt: skip
+
+
+def _named(lowering: Lowering, x: Stored, name: str) -> ir.Value:
+    """An exact output as it is, under its own name."""
+    if x.value.producer() is None or x.value.is_graph_output():
+        inputs = [x.value, lowering.ints("dims", x.dims)]
+        return lowering.emit("Reshape", inputs, name, dtype_of(x.storage), x.dims, {"allowzero": 0}, domain="")
+    x.value.name = name
+    return x.value
 
 
 def _swap(model: ir.Model, lowering: Lowering, outputs: list[ir.Value], old: list[ir.Value]) -> None:

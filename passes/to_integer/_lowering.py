@@ -7,7 +7,7 @@ an op needs an order that its input does not have.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -17,33 +17,11 @@ import onnx_ir as ir
 
 from edgegate.errors import CompileError, Problem
 from edgegate.graph import DOMAIN, LAYER, SOURCE, Array, array, where
+from edgegate.passes.to_integer._storages import Exact as Exact
+from edgegate.passes.to_integer._storages import Wide as Wide
+from edgegate.passes.to_integer._storages import exact
 from edgegate.quant.scheme import Scheme
-from edgegate.quant.storage import Storage, checked_scale, narrowed
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wide(Storage):
-    """int32 with the zero point 0: what a Transform makes for layers that quantize it in blocks. No scheme says it.
-
-    Attributes:
-        reach: Greatest magnitude.
-    """
-
-    dtype: str = "int32"
-    reach: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", checked_scale(self.scale))
-
-    @property
-    def low(self) -> int:
-        """The least integer of the type."""
-        return int(np.iinfo(self.dtype).min)
-
-    @property
-    def high(self) -> int:
-        """The greatest integer of the type."""
-        return int(np.iinfo(self.dtype).max)
+from edgegate.quant.storage import Storage, narrowed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +106,7 @@ class Lowering:
 
     def storage(self, value: ir.Value) -> Storage:
         """How the scheme stores ``value``; NotLowerable if it does not say."""
-        found = self.scheme.values.get(str(value.name))
+        found = exact(value) or self.scheme.values.get(str(value.name))
         if found is None:
             raise NotLowerable(f"the scheme does not say how {value.name} is stored", "quantize this model again")
         return found
@@ -167,7 +145,7 @@ class Lowering:
         dims = tuple(x.dims[p] for p in permutation)
         dtype = x.value.dtype
         assert dtype is not None, "stored values have a type"
-        name = f"{x.value.name}.{'nhwc'[: len(order)] if order[-1] == 1 else 'nchw'[: len(order)]}"
+        name = f"{x.value.name}.{'nhwc'[: len(order)] if order[-1:] == (1,) else 'nchw'[: len(order)]}"
         moving = [p for p in permutation if x.dims[p] > 1]
         if moving == sorted(moving):
             value = self.emit(
@@ -257,6 +235,17 @@ INSTEAD = {
 """What to do about an op without a rule, by type."""
 
 
+def rule_of(node: ir.Node, rules: Mapping[tuple[str, str], Rule]) -> Rule | None:
+    """The rule of a node: that of exact results, if it makes bools or integers and there is one."""
+    is_exact = bool(node.outputs) and exact(node.outputs[0]) is not None
+    found = rules.get((EXACT, node.op_type)) if is_exact and not node.domain else None
+    return found or rules.get((node.domain, node.op_type))
+
+
+EXACT = "exact"
+"""Stands for the domain in the table of rules, where a standard op of bools and integers has one of its own."""
+
+
 def lower_all(lowering: Lowering, rules: dict[tuple[str, str], Rule], fallback: dict[str, Rule]) -> None:
     """Lower every node of the float graph in order; CompileError with every problem at once.
 
@@ -266,7 +255,7 @@ def lower_all(lowering: Lowering, rules: dict[tuple[str, str], Rule], fallback: 
     lost: set[ir.Value] = set()
     for node in lowering.model.graph:
         lowering.anchor = node
-        rule = rules.get((node.domain, node.op_type)) or fallback.get(node.domain)
+        rule = rule_of(node, rules) or fallback.get(node.domain)
         orphan = any(v in lost for v in node.inputs if v is not None)
         try:
             if rule is None:

@@ -8,12 +8,15 @@ from fractions import Fraction
 import numpy as np
 import onnx_ir as ir
 
-from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored
+from edgegate.passes.to_integer._lowering import Exact, Lowering, NotLowerable, Stored
 from edgegate.quant.fixed_point import fixed_points
 from edgegate.quant.storage import Storage
 
 WIDTH = {"int8": 8, "uint8": 8, "int16": 16, "int32": 32}
-TYPES = {"int8": ir.DataType.INT8, "uint8": ir.DataType.UINT8, "int16": ir.DataType.INT16, "int32": ir.DataType.INT32}
+TYPES = {
+    "int8": ir.DataType.INT8, "uint8": ir.DataType.UINT8, "int16": ir.DataType.INT16, "int32": ir.DataType.INT32,
+    "int64": ir.DataType.INT64, "bool": ir.DataType.BOOL,
+}  # fmt: skip
 
 
 def dtype_of(storage: Storage) -> ir.DataType:
@@ -56,7 +59,7 @@ def rescale(
 
 def match(lowering: Lowering, x: Stored, target: Storage, name: str) -> Stored:
     """``x`` in the storage ``target``: itself if it is in it already."""
-    if x.storage == target:
+    if x.storage == target or isinstance(target, Exact):
         return x
     scale = Fraction(x.storage.scale) / Fraction(target.scale)
     value = rescale(

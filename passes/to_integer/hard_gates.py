@@ -16,10 +16,11 @@ import onnx_ir as ir
 
 from edgegate.graph import Array, attribute, shape
 from edgegate.passes.hard_gates import limits_of
-from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored, Sums
+from edgegate.passes.to_integer._lowering import Exact, Lowering, NotLowerable, Stored, Sums
 from edgegate.passes.to_integer._scaling import dtype_of
-from edgegate.quant.bits import BITS
 
+TRUTH = Exact(dtype="bool", least=0, most=1)
+"""How bits are stored: as they are."""
 SHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
 """Moves between a layer and its gate that the bits can make as well as the logits."""
 
@@ -39,7 +40,7 @@ def hard_gate(lowering: Lowering, node: ir.Node) -> None:
     integers = _thresholds(sums, bounds, limit, strict)
     thresholds = _constant_or_input(lowering, output, integers)
     bits = lowering.emit(op, [sums.value, thresholds], str(output.name), ir.DataType.BOOL, shape(sums.value), domain="")
-    moved = lowering.reorder(Stored(value=bits, storage=BITS, order=sums.order), tuple(range(len(sums.order))))
+    moved = lowering.reorder(Stored(value=bits, storage=TRUTH, order=sums.order), tuple(range(len(sums.order))))
     lowering.keep(output, _shaped(lowering, moved, shape(output), str(output.name)))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import Array, array, attribute, shape
+from edgegate.passes.to_integer import indices as by_run_time
 from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored, Wide
 from edgegate.passes.to_integer._scaling import dtype_of, match
 from edgegate.passes.to_integer.elements import raised
@@ -104,14 +105,14 @@ def gather(lowering: Lowering, node: ir.Node) -> None:
     """Gather with constant indices along one axis, which gives way to the axes of the indices."""
     indices = array(node.inputs[1])
     if indices is None:
-        raise NotLowerable("its indices are computed at run time", "use constant indices")
+        return by_run_time.gather(lowering, node)
     x, output = lowering.stored(node.inputs[0], whole=True), node.outputs[0]
     axis = int(attribute(node, "axis", 0)) % len(x.order)
     size = x.dims[x.axis(axis)]
     if indices.size and not -size <= indices.min() <= indices.max() < size:
         raise NotLowerable(f"its indices leave an axis of {size}", "keep them inside")
     moved = _pick(lowering, x, {axis: indices.reshape(-1) % size}, str(output.name))
-    _keep(lowering, output, moved if indices.ndim == 1 else _unfolded(lowering, moved, axis, indices.shape))
+    return _keep(lowering, output, moved if indices.ndim == 1 else _unfolded(lowering, moved, axis, indices.shape))
 
 
 def _unfolded(lowering: Lowering, x: Stored, axis: int, sizes: Sequence[int]) -> Stored:
