@@ -25,6 +25,7 @@ from edgegate.passes.join_moves import join_moves
 from edgegate.passes.lift_constants import lift_constants
 from edgegate.passes.mask_layers import mask_layers
 from edgegate.passes.masks_to_choices import masks_to_choices
+from edgegate.passes.mask_softmax import mask_softmax
 from edgegate.passes.merge_convex import merge_convex
 from edgegate.passes.merge_duplicates import merge_duplicates
 from edgegate.passes.merge_logic import merge_logic
@@ -78,6 +79,7 @@ FLOAT: tuple[Pass, ...] = (
     drop_identities,  # again: reshapes to the same shape have shown themselves
     skip_expand,
     masks_to_choices,  # while what they compare is still a comparison
+    mask_softmax,  # before constants are folded into what makes the scores
     to_row_norm,  # before sums of products become anything else
     to_threshold,  # before name_unary, for which a comparison is a function like any other
     global_pools,  # after explicit_windows, which tells how an AveragePool pads

@@ -126,6 +126,23 @@ _BODIES = {
         divisor = Max (root, least)
         y = Div (c, divisor)
     }""",
+    (DOMAIN, "MaskedSoftmax"): """<axis>(x, keep) => (y) {
+        axis_number = Constant <value_int: int = @axis> ()
+        one = Constant <value_ints = [1]> ()
+        axes = Reshape (axis_number, one)
+        zero = Constant <value_float = 0.0> ()
+        hidden = Constant <value_float = -3e38> ()
+        least = Constant <value_float = 1e-30> ()
+        seen = Where (keep, x, hidden)
+        top = ReduceMax <keepdims = 1> (seen, axes)
+        off = Sub (x, top)
+        below = Min (off, zero)
+        exponential = Exp (below)
+        kept = Where (keep, exponential, zero)
+        sum = ReduceSum <keepdims = 1> (kept, axes)
+        divisor = Max (sum, least)
+        y = Div (kept, divisor)
+    }""",
     (DOMAIN, "StageGate"): "(x, passed) => (y) { y = Identity (x) }",
     (GATE, "Paired"): _GATE,
     (GATE, "Masked"): _GATE,

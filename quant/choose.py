@@ -60,7 +60,8 @@ WIDE_OPS = frozenset({
     ("", "ScatterElements"), ("", "ArgMax"), ("", "ArgMin"), ("", "Cast"), ("", "Equal"), ("", "Greater"),
     ("", "GreaterOrEqual"), ("", "Less"), ("", "LessOrEqual"),
     ("edgegate", "FakeQuantize"),
-    ("edgegate", "Transform"), ("edgegate", "HardGate"), ("edgegate", "RowNorm"),
+    ("edgegate", "Transform"), ("edgegate", "HardGate"), ("edgegate", "RowNorm"), ("", "Softmax"),
+    ("edgegate", "MaskedSoftmax"),
 })  # fmt: skip
 """Readers that have a form for 16-bit inputs, beside moves, unary functions and gates."""
 

@@ -16,16 +16,19 @@ from edgegate.quant.scalar_ops import scalar_function
 from edgegate.quant.sharing import UNARY
 from edgegate.quant.storage import Storage
 
+SOFTMAXES = ("Softmax", "MaskedSoftmax")
 STANDARD = ("Sigmoid", "HardSigmoid", "Tanh")
 """Gate functions that may also stand as plain ONNX nodes."""
-SIGMOID, TANH = "sigmoid", "tanh"
+SIGMOID, TANH, SHARE = "sigmoid", "tanh", "share"
 
 
 def kind(model: ir.Model, node: ir.Node) -> str | None:
     """Whether the node's function stays within [0, 1] ("sigmoid"), or [-1, 1] ("tanh"); None otherwise.
 
-    It must also use most of that range, on inputs between -10**4 and 10**4.
+    It must also use most of that range, on inputs between -10**4 and 10**4. What a softmax gives is a "share".
     """
+    if node.op_type in SOFTMAXES:
+        return SHARE
     function = scalar_function(model, node) if node.domain == UNARY or node.op_type in STANDARD else None
     if function is None:
         return None
@@ -43,7 +46,8 @@ def kind(model: ir.Model, node: ir.Node) -> str | None:
 def storage(model: ir.Model, node: ir.Node, dtype: str, reach: float) -> Storage | None:
     """The fixed storage of the node's output, or None if its range decides.
 
-    A tanh whose outputs stay small keeps its resolution: its power of two covers ``reach``.
+    A tanh whose outputs stay small keeps its resolution, and so do shares among many: the power of two covers
+    ``reach``.
 
     Args:
         model: Holds the node.
@@ -58,4 +62,11 @@ def storage(model: ir.Model, node: ir.Node, dtype: str, reach: float) -> Storage
     if found == TANH:
         exponent = min(max(math.frexp(reach)[1], -16), 0) if reach > 0 else 0
         return Storage(dtype=dtype, scale=2.0 ** (exponent - (15 if dtype == "int16" else 7)))
-    return None
+    return _share(dtype, reach) if found == SHARE else None
+
+
+def _share(dtype: str, reach: float) -> Storage:
+    """Of a softmax: uint8 or int16 that holds ``reach``, 1 at most."""
+    exponent = min(max(math.frexp(reach)[1], -14), 0) if reach > 0 else 0
+    bits = (15 if dtype == "int16" else 8) - exponent
+    return Storage(dtype="int16" if dtype == "int16" else "uint8", scale=2.0**-bits)

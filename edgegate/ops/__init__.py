@@ -23,6 +23,7 @@ from edgegate.ops.group_sum import GROUP_SUM
 from edgegate.ops.hadamard import HADAMARD
 from edgegate.ops.logic import LOGIC
 from edgegate.ops.masked_matmul import MASKED_MATMUL
+from edgegate.ops.masked_softmax import MASKED_SOFTMAX
 from edgegate.ops.matmul import MATMUL
 from edgegate.ops.matmul16 import MATMUL16
 from edgegate.ops.matmul16x8 import MATMUL16X8
@@ -32,6 +33,7 @@ from edgegate.ops.reduce_extremes import REDUCE_EXTREMES
 from edgegate.ops.rescale import RESCALE
 from edgegate.ops.resize_linear import RESIZE_LINEAR
 from edgegate.ops.row_norm import ROW_NORM
+from edgegate.ops.softmax import SOFTMAX
 from edgegate.ops.stage_gate import STAGE_GATE
 from edgegate.ops.sum import SUM
 from edgegate.ops.sum_pool2d import SUM_POOL2D
@@ -55,6 +57,7 @@ OWN = (
     HADAMARD,
     LOGIC,
     MASKED_MATMUL,
+    MASKED_SOFTMAX,
     MATMUL,
     MATMUL16,
     MATMUL16X8,
@@ -63,6 +66,7 @@ OWN = (
     RESCALE,
     RESIZE_LINEAR,
     ROW_NORM,
+    SOFTMAX,
     STAGE_GATE,
     SUM,
     SUM_POOL2D,

@@ -26,6 +26,7 @@ from edgegate.passes.to_integer import (
     norms,
     quotients,
     resizes,
+    softmaxes,
     transforms,
     windows,
 )
@@ -44,6 +45,8 @@ RULES: dict[tuple[str, str], Rule] = {
     ("", "MatMul"): layers.matmul,
     (DOMAIN, "Affine"): layers.affine,
     (DOMAIN, "RowNorm"): norms.row_norm,
+    ("", "Softmax"): softmaxes.softmax,
+    (DOMAIN, "MaskedSoftmax"): softmaxes.softmax,
     (DOMAIN, "FakeQuantize"): elements.fake_quantize,
     (DOMAIN, "Transform"): transforms.transform,
     (DOMAIN, "Lut"): logic.lut,

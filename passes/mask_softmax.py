@@ -1,0 +1,69 @@
+"""A softmax that sees a part of each row: its mask becomes a bool, whatever it was written as."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from edgegate.graph import DOMAIN, Array, array, attribute, constant, insert, matches, only_user, shape
+from edgegate.passes._functions import declare
+from edgegate.passes._rewrite import is_float, operand, operands, put
+
+HIDDEN = -100.0
+"""An addend of this or less hides: exp(-100) is 2**-144, and -100 is what windowed attention adds."""
+
+
+def mask_softmax(model: ir.Model) -> None:
+    """Turn ``Softmax(x + mask)`` and ``Softmax(Where(keep, x, hidden))`` into ``edgegate.MaskedSoftmax(x, keep)``.
+
+    A constant ``mask`` may have other numbers too, which stay an Add. A row that keeps nothing is 0, where a softmax
+    would be NaN; the Where that takes such NaN out again goes with it.
+    """
+    declare(model, DOMAIN, "MaskedSoftmax")
+    for node in matches(model, "Softmax"):
+        source = operand(node)
+        maker = source.producer()
+        if maker is None or maker.domain or not is_float(source) or only_user(source) is not node:
+            continue
+        found = _added(model, maker) if maker.op_type in ("Add", "Sub") else _chosen(maker)
+        if found is not None:
+            axis = attribute(node, "axis", -1)
+            put(node, "MaskedSoftmax", list(found), {"axis": int(axis) % len(shape(source))}, domain=DOMAIN)
+
+
+def _added(model: ir.Model, node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
+    """What is seen, and where, if the node adds or takes off a constant that hides something."""
+    both = operands(node)
+    if both is None or (node.op_type == "Sub" and both[0] is not operand(node)):
+        return None
+    source, data = both[0], -both[1] if node.op_type == "Sub" else both[1]
+    if not (data <= HIDDEN).any() or shape(source) != shape(node.outputs[0]):
+        return None
+    keep = data > HIDDEN
+    name = str(node.outputs[0].name)
+    rest: Array = np.where(keep, data, 0).astype(np.float32)
+    if rest.any():
+        addend = constant(model, f"{name}.bias", rest)
+        kind, dims = ir.DataType.FLOAT, shape(node.outputs[0])
+        source = insert(node, "Add", [source, addend], domain="", name=f"{name}.seen", dtype=kind, dims=dims)
+    return source, constant(model, f"{name}.keep", keep)
+
+
+def _chosen(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
+    """What is seen, and where, if the node chooses between a value and a constant that hides."""
+    if node.op_type != "Where":
+        return None
+    condition, x, other = (operand(node, i) for i in range(3))
+    turned = _hides(x)
+    seen = other if turned else x
+    if not (turned or _hides(other)) or array(seen) is not None or shape(seen) != shape(node.outputs[0]):
+        return None
+    if turned:
+        name, dims = f"{node.outputs[0].name}.keep", shape(condition)
+        condition = insert(node, "Not", [condition], domain="", name=name, dtype=ir.DataType.BOOL, dims=dims)
+    return seen, condition
+
+
+def _hides(value: ir.Value) -> bool:
+    data = array(value)
+    return data is not None and bool((data <= HIDDEN).all())
