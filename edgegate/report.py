@@ -11,16 +11,17 @@ from edgegate.graph import CODE, DOMAIN, GATE, LAYER, SOURCE, shape
 from edgegate.ops.logic import netlist_of
 from edgegate.passes.optimise_logic import IMPORTED
 from edgegate.stages import Proof
+from edgegate.stages.scans import every_node
 
 
 def gates(model: ir.Model) -> dict[str, dict[str, Any]]:
-    """Every gate of an integer model by the name of its product, in graph order.
+    """Every gate of an integer model by the name of its product, in graph order, those of a loop before what follows.
 
     For each: kind ("Paired", "Reduce", "Product"), family, the activation functions of gate and value, the torch
     layer and source line, the shapes of value and gate (stored order) and what they are stored as.
     """
     found = {}
-    for node in model.graph:
+    for node in every_node(model):
         if GATE not in node.metadata_props:
             continue
         value, gate = node.inputs[:2]

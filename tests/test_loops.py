@@ -10,6 +10,7 @@ import pytest
 from edgegate import interpreter, runtime, stages
 from edgegate.compiler import integer_model
 from edgegate.options import CompileOptions
+from edgegate.report import gates
 from edgegate.targets.llvm import llvm
 from tests import recurrent_nodes
 
@@ -87,6 +88,13 @@ def test_programs_agree_bit_for_bit(compiled, case):
     session = runtime.Session(llvm(CompileOptions(threads=1))(model, proof))
     for name, got in session.run(feeds).items():
         np.testing.assert_array_equal(got, want[name])
+
+
+def test_gates_of_a_step_are_reported(compiled):
+    _, model, _, _ = compiled("lstm")
+    found = gates(model)
+    assert len(found) == 3
+    assert {g["activation"] for g in found.values()} == {"Sigmoid"}
 
 
 def test_a_step_is_proved_for_every_state(compiled):

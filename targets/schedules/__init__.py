@@ -19,12 +19,13 @@ def kernel(group: Group, cpu: Cpu) -> Kernel | None:
     from edgegate.targets.schedules._elementwise import elementwise
     from edgegate.targets.schedules._logic_table import logic_table
     from edgegate.targets.schedules._total import total
+    from edgegate.targets.schedules._wide import wide
     from edgegate.targets.schedules.logic import logic_code
 
     schedules: dict[str, Callable[[Group, Cpu], Kernel]] = {
         "Conv2d": contraction, "Conv1d": contraction, "MatMul": contraction, "DepthwiseConv2d": channelwise,
         "SumPool2d": channelwise, "MaxPool2d": channelwise, "Sum": total,
-        "BlockMatMul": blocked,
+        "BlockMatMul": blocked, "MatMul16x8": wide,
     }  # fmt: skip
     try:
         if group.nodes[0].op_type in ("Logic", "GroupSum"):

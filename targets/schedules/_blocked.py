@@ -35,10 +35,10 @@ Sums = list[list[list[tuple[Expr, int]]]]
 
 def blocked(group: Group, cpu: Cpu) -> Kernel:
     """The kernel of a BlockMatMul and the elementwise ops behind it."""
-    return _Blocked(group, cpu).kernel()
+    return Blocked(group, cpu).kernel()
 
 
-class _Blocked:
+class Blocked:
     """The state that the steps of one kernel share."""
 
     def __init__(self, group: Group, cpu: Cpu) -> None:
@@ -75,13 +75,21 @@ class _Blocked:
         columns = weights[:, slots].reshape(self.count, self.block, -1)
         self.weights = BlockWeights(builder, self.tiles, columns)
         self.scales = BlockScales(builder, self.tiles, scales[:, slots])
-        most = greatest_exponent(self.exponents)
-        self.narrow = most is not None and self.scales.most << most < 1 << 31
+        self.narrow = self._shifts_narrow()
         self.bias = builder.constant(bias[slots])
         self.zero_point = builder.constant(np.zeros(1, np.int16))
         epilogue = Epilogue(builder, lambda data: data[slots], {})
         one_image = shape(self.anchor.outputs[0])[0] == 1
         self.places = Places(epilogue, self.starts, self.channels, one_image=one_image)
+
+    def _shifts_narrow(self) -> bool:
+        """Whether int32 holds a scale shifted by any exponent."""
+        most = greatest_exponent(self.exponents)
+        return most is not None and self.scales.most << most < 1 << 31
+
+    def _exponent(self, row: Expr, q: Expr) -> Expr:
+        """By how much the sums of block ``q`` of a row are shifted."""
+        return self.builder.flat(self.exponents)[row * self.count + q]
 
     def kernel(self) -> Kernel:
         """Emit the function: units of rows, each by all tiles."""
@@ -142,8 +150,7 @@ class _Blocked:
             self._block(place, slot, q, sums, entries)
             factors = self.scales.load(slot, q, vectors)
             for r in range(place.rows):
-                exponent = self.builder.flat(self.exponents)[(place.row + r) * self.count + q]
-                shift = bind(exponent.astype("int32" if self.narrow else "int64"))
+                shift = bind(self._exponent(place.row + r, q).astype("int32" if self.narrow else "int64"))
                 for acc, factor, parts in zip(sums[r], factors, wide[r], strict=True):
                     self._raise(acc.vload([0], dtype=registers.i32), factor, shift, parts)
         self._finish(place, slot, wide)

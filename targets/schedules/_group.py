@@ -9,7 +9,17 @@ import onnx_ir as ir
 
 from edgegate.graph import DOMAIN, array, attribute, only_user, shape
 
-ANCHORS = ("Conv2d", "DepthwiseConv2d", "Conv1d", "MatMul", "Sum", "SumPool2d", "MaxPool2d", "BlockMatMul")
+ANCHORS = (
+    "Conv2d",
+    "DepthwiseConv2d",
+    "Conv1d",
+    "MatMul",
+    "Sum",
+    "SumPool2d",
+    "MaxPool2d",
+    "BlockMatMul",
+    "MatMul16x8",
+)
 """Ops that read many elements for one: a kernel is built around one of them, or two that read the same."""
 ELEMENTWISE = ("Rescale", "Table", "GatedProduct", "Add")
 """Ops that follow an anchor in registers."""
@@ -43,14 +53,14 @@ def activations(node: ir.Node) -> list[ir.Value]:
     return [v for v in node.inputs if v is not None and array(v) is None]
 
 
-def partition(nodes: Iterable[ir.Node]) -> list[Group]:
+def partition(graph: ir.Model | Iterable[ir.Node]) -> list[Group]:
     """Every node in exactly one group, groups in a valid order.
 
     A reduction takes the elementwise ops behind it while each value in between has no other reader and every
     side input was computed before; the two branches of a gated product join where their reductions agree. What is
     left over is elementwise chains and single nodes.
     """
-    nodes = list(nodes)
+    nodes = list(graph.graph if isinstance(graph, ir.Model) else graph)
     order = {id(n): i for i, n in enumerate(nodes)}
     taken: set[int] = set()
     groups = []

@@ -80,6 +80,18 @@ def block_products() -> list[Case]:
     return [*cases, (net, net.rescale(sums, per_channel=False, to=2, low=9, high=200))]
 
 
+def wide_products() -> list[Case]:
+    """Rows at the ends of int16, one and several; one block, and as many as int32 needs for weights at their ends."""
+    cases = []
+    for lead, depth, n in (((1,), 64, 70), ((2, 3), 18, 5), ((9,), 2048, 16)):
+        net = Net(n)
+        a = net.given(net.bytes(*lead, depth, dtype=np.int16))
+        b = net.weights(depth, n) if depth < 2048 else np.full((depth, n), -127, np.int8)
+        y = net.op("MatMul16x8", a, b, net.rng.integers(-(1 << 40), 1 << 40, n))
+        cases.append((net, net.table(net.rescale(y)) if n == 70 else net.rescale(y, to=5)))
+    return cases
+
+
 def pair_case(inputs: int, outputs: int, size: int, batch: int = 1) -> Case:
     net = Net(outputs)
     x = net.given(net.bytes(batch, 6, 5, inputs))

@@ -21,6 +21,7 @@ from tests.targets.schedules.cases import (
     pair_case,
     pools,
     products,
+    wide_products,
 )
 from tests.targets.schedules.kernels import HERE, NATIVE, called, check, functions_of, one_group
 from tests.targets.schedules.net import UNIT, Net
@@ -34,6 +35,11 @@ def test_convolutions_followed_by_rescale_table_and_residual(target: Any) -> Non
 @pytest.mark.parametrize("target", HERE)
 def test_products_by_constant_weights_and_one_dimensional_convolutions(target: Any) -> None:
     check(products(), target)
+
+
+@pytest.mark.parametrize("target", HERE)
+def test_products_of_16_bits(target: Any) -> None:
+    check(wide_products() if target is NATIVE else wide_products()[::2], target)
 
 
 @pytest.mark.parametrize("target", HERE)
