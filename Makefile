@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
+JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -17,7 +18,7 @@ demo: $(STAMP)  ## compile a trained network; accuracy, exactness and latency of
 	$(BIN)/python -m examples.demo
 
 test: lint  ## everything that CI runs: style, types, tests
-	$(BIN)/pytest -q -m 'not gpu and not slow'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS) --dist worksteal -m 'not gpu and not slow'
 
 test-all: lint  ## and what takes minutes or a GPU
 	$(BIN)/pytest -q
