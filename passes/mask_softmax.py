@@ -21,14 +21,42 @@ def mask_softmax(model: ir.Model) -> None:
     """
     declare(model, DOMAIN, "MaskedSoftmax")
     for node in matches(model, "Softmax"):
-        source = operand(node)
-        maker = source.producer()
-        if maker is None or maker.domain or not is_float(source) or only_user(source) is not node:
-            continue
-        found = _added(model, maker) if maker.op_type in ("Add", "Sub") else _chosen(maker)
-        if found is not None:
-            axis = attribute(node, "axis", -1)
-            put(node, "MaskedSoftmax", list(found), {"axis": int(axis) % len(shape(source))}, domain=DOMAIN)
+        source, keeps = _seen(model, operand(node), node)
+        if keeps:
+            axis, rank = attribute(node, "axis", -1), len(shape(node.outputs[0]))
+            keep = keeps[0] if len(keeps) == 1 else _all(model, node, keeps)
+            put(node, "MaskedSoftmax", [source, keep], {"axis": int(axis) % rank}, domain=DOMAIN)
+
+
+def _seen(model: ir.Model, source: ir.Value, reader: ir.Node) -> tuple[ir.Value, list[ir.Value]]:
+    """What is left of ``source`` without the masks that hide parts of it, one behind the other, and those masks."""
+    maker = source.producer()
+    if maker is None or maker.domain or not is_float(source) or only_user(source) is not reader:
+        return source, []
+    found = _added(model, maker) if maker.op_type == "Add" else _chosen(maker)
+    if found is None:
+        return source, []
+    inner, keeps = _seen(model, found[0], maker)
+    return inner, [found[1], *keeps]
+
+
+def _all(model: ir.Model, node: ir.Node, keeps: list[ir.Value]) -> ir.Value:
+    """Where every mask keeps: the constant ones in one, and an And for each of the others."""
+    known = [data for data in map(array, keeps) if data is not None]
+    left = [v for v in keeps if array(v) is None]
+    name = f"{node.outputs[0].name}.keep"
+    if known:
+        whole = np.ones((), np.bool_)
+        for data in known:
+            whole = np.logical_and(whole, data)
+        left.append(constant(model, name, whole))
+    result = left[0]
+    for i, value in enumerate(left[1:]):
+        dims = np.broadcast_shapes(shape(result), shape(value))
+        result = insert(
+            node, "And", [result, value], domain="", name=f"{name}.{i}", dtype=ir.DataType.BOOL, dims=dims
+        )  # fmt: skip
+    return result
 
 
 def _added(model: ir.Model, node: ir.Node) -> tuple[ir.Value, ir.Value] | None:

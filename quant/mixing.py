@@ -12,7 +12,7 @@ import onnx_ir as ir
 from edgegate.graph import DOMAIN, array, matches
 from edgegate.quant.sharing import Groups, is_float
 
-LEAST = 36.0
+LEAST = 38.0
 """What is made of such a product, up to the output of the next layer, gets 16 bits where 8 have not so many dB.
 
 Products of products have long tails, in which 8 bits lose what the product kept.
@@ -29,6 +29,7 @@ def mixed(model: ir.Model, groups: Groups) -> set[str]:
     read = {groups.owner(str(v.name)) for v in sources if v is not None and v.name in groups}
     products = matches(model, "MatMul")
     waiting = [v for n in products for v in (*n.inputs, *n.outputs) if v is not None and is_float(v)]
+    waiting += routed(model)
     found: set[str] = set()
     met: set[ir.Value] = set()
     while waiting:
@@ -38,11 +39,33 @@ def mixed(model: ir.Model, groups: Groups) -> set[str]:
             continue
         met.add(value)
         node = value.producer()
+        if node is not None and _is_table(node):
+            continue
         if owner is not None and (node is not None or array(value) is not None):
             found.add(owner)
         if node is not None and not _is_layer(node):
             waiting += [v for v in node.inputs if v is not None and is_float(v)]
     return found - {groups.owner(str(v.name)) for v in model.graph.inputs if v.name in groups}
+
+
+def routed(model: ir.Model) -> list[ir.Value]:
+    """What a TopK ranks, where a tie is another route, and the sums of what is weighed by what it found."""
+    waiting = [v for n in matches(model, "TopK") for v in n.outputs]
+    found = [v for n in matches(model, "TopK") if is_float(v := n.inputs[0])]
+    met: set[ir.Value] = set()
+    while waiting:
+        value = waiting.pop()
+        readers = [n for n, _ in value.uses() if value not in met and not _is_layer(n) and not _is_table(n)]
+        made = [v for n in readers for v in n.outputs]
+        met.add(value)
+        waiting += made
+        found += filter(is_float, made)
+    return found
+
+
+def _is_table(node: ir.Node) -> bool:
+    """Whether the node reads rows of a constant: weights of experts, of which there are many."""
+    return node.op_type == "Gather" and not node.domain and array(node.inputs[0]) is not None
 
 
 def behind(model: ir.Model, groups: Groups) -> set[str]:

@@ -68,6 +68,24 @@ class Padded(Attention):
         return self.out(joined(torch.softmax(q @ k.transpose(-1, -2) * SIZE**-0.5 + bias, -1) @ v))
 
 
+class PaddedCausal(Attention):
+    """Both masks: what is there, and before; the flags are compared, and torch's own attention hides."""
+
+    def forward(self, x, present):
+        mask = torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril() & (present > 0.5)[:, None, None, :]
+        return self.out(joined(F.scaled_dot_product_attention(*self.heads(x), attn_mask=mask)))
+
+
+class PaddedTwice(Attention):
+    """The same as two sums."""
+
+    def forward(self, x, present):
+        q, k, v = self.heads(x)
+        causal = torch.full((LENGTH, LENGTH), float("-inf")).triu(1)
+        scores = q @ k.transpose(-1, -2) / SIZE**0.5 + causal + (1.0 - present[:, None, None, :]) * -1e9
+        return self.out(joined(torch.softmax(scores, -1) @ v))
+
+
 class Grouped(Attention):
     """Two heads of queries read one of keys and values. Ainslie et al., "GQA", 2023."""
 
@@ -94,6 +112,16 @@ class Rotary(Attention):
 
     def attend(self, x, q, k, v):
         return F.scaled_dot_product_attention(self.turned(q), self.turned(k), v, is_causal=True)
+
+
+class Placed(Rotary):
+    """The same, the places given at run time."""
+
+    def forward(self, x, places):
+        q, k, v = self.heads(x)
+        cos, sin = self.cos[places][:, None], self.sin[places][:, None]
+        q, k = (t * cos + torch.cat([-t[..., SIZE // 2 :], t[..., : SIZE // 2]], -1) * sin for t in (q, k))
+        return self.out(joined(F.scaled_dot_product_attention(q, k, v, is_causal=True)))
 
 
 class Interleaved(Rotary):
@@ -203,8 +231,9 @@ class Differential(Attention):
 
 
 NETS: dict[str, Callable[[], nn.Module]] = {
-    "plain": Attention, "causal": Causal, "windowed": Windowed, "padded": Padded, "grouped": Grouped,
-    "rotary": Rotary, "interleaved": Interleaved, "gated": Gated, "head_gated": HeadGated, "forgetting": Forgetting,
+    "plain": Attention, "causal": Causal, "windowed": Windowed, "padded": Padded,
+    "padded_causal": PaddedCausal, "padded_twice": PaddedTwice, "grouped": Grouped, "rotary": Rotary, "placed": Placed,
+    "interleaved": Interleaved, "gated": Gated, "head_gated": HeadGated, "forgetting": Forgetting,
     "flash": Flash, "flash_linear": FlashLinear, "linear": Linear, "causal_linear": CausalLinear,
     "differential": Differential,
 }  # fmt: skip
@@ -219,5 +248,5 @@ def made(name: str) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
         if isinstance(part, nn.Linear):
             nn.init.normal_(part.weight, std=part.weight.shape[1] ** -0.5)
             nn.init.normal_(part.bias, std=0.2)
-    present = (torch.arange(LENGTH) < LENGTH - 3).float()[None]
-    return net, (torch.randn(1, LENGTH, WIDTH), *([present] if name == "padded" else []))
+    extra = {"padded": (torch.arange(LENGTH) < LENGTH - 3).float()[None], "placed": torch.arange(LENGTH).flip(0)[None]}
+    return net, (torch.randn(1, LENGTH, WIDTH), *[extra[key] for key in extra if name.startswith(key)])

@@ -7,6 +7,7 @@ import pytest
 
 from edgegate.passes import run
 from edgegate.passes.drop_unused import drop_unused
+from edgegate.passes.mask_softmax import mask_softmax
 from edgegate.passes.masks_to_choices import masks_to_choices
 from edgegate.stages import floating
 from tests.passes.text import parse, unchanged
@@ -27,7 +28,7 @@ def ended(line: str) -> str:
 
 def computed(model: ir.Model) -> np.ndarray:
     rng = np.random.default_rng(0)
-    flags = np.array([[[0, 1, 1]], [[1, 0, 1]]], np.float32)
+    flags = np.array([[[1, 0, 1]], [[1, 1, 0]]], np.float32)
     session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString())
     return session.run(None, {"x": rng.standard_normal((2, 3, 3), np.float32), "m": flags})[0]
 
@@ -44,3 +45,13 @@ def test_what_hides_scores_is_a_choice(op: str, line: str) -> None:
 def test_other_sums_stay() -> None:
     for line in ("b = Mul (m, o)", "c = Greater (m, h) b = Where (c, o, n)", "b = Relu (m)"):
         unchanged(masks_to_choices, ended(line))
+
+
+def test_masks_one_behind_the_other_are_one() -> None:
+    line = "r = Sub (o, m) b = Mul (r, n) a = Add (x, k) s = Add (a, b) y = Softmax <axis = -1> (s)"
+    hidden = "float[3,3] k = {0, -inf, -inf, 0, 0, -inf, 0, 0, 0}> "
+    model = parse(f"{HEAD.strip()[:-1]}, {hidden} {{ {line} }}")
+    wanted = np.nan_to_num(computed(model))
+    run(model, [masks_to_choices, mask_softmax, drop_unused], floating)
+    np.testing.assert_allclose(computed(model), wanted, atol=1e-6)
+    assert sorted(n.op_type for n in model.graph) == ["And", "Greater", "MaskedSoftmax"]
