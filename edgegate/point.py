@@ -91,8 +91,8 @@ def thresholds(artifact: Artifact, point: str | Mapping[str, int] | None = None)
 
     Args:
         artifact: With gates.
-        point: "recall=0.99": on the data of the curves, so many of the positives of each gate go on; "123" or
-            "gate_0=123,gate_1=-7": integers; a mapping of such; None: what the artifact says.
+        point: "recall=0.99": on the data of the curves, so many of the positives go on, at each of n gates the n-th
+            root of it; "123" or "gate_0=123,gate_1=-7": integers; a mapping of such; None: what the artifact says.
 
     Raises:
         InputError: There is no such gate, no such number, or no curve to look a recall up in.
@@ -116,7 +116,9 @@ def _parsed(artifact: Artifact, text: str) -> dict[str, int]:
         if text.startswith(RECALL):
             return _recalled(artifact, float(text.removeprefix(RECALL)))
         if "=" not in text:
-            return dict.fromkeys(gates[:1] if len(gates) == 1 else [""], int(text))
+            if len(gates) > 1:
+                raise ValueError("there are several gates")
+            return {gates[0]: int(text)}
         pairs = [part.partition("=") for part in text.split(",")]
         return {name.strip(): int(number) for name, _, number in pairs}
     except ValueError as e:
@@ -130,7 +132,8 @@ def _recalled(artifact: Artifact, recall: float) -> dict[str, int]:
         raise InputError("the artifact holds no curves: compile it with --gate-data, or give thresholds as integers")
     if not math.isfinite(recall):
         raise ValueError(f"a recall lies in (0, 1], got {recall}")
-    return {gate: curve.thresholds[curve.at(recall)] for gate, curve in known.items()}
+    each = recall ** (1 / len(known)) if recall > 0 else recall
+    return {gate: curve.thresholds[curve.at(each)] for gate, curve in known.items()}
 
 
 def _named(manifest: Manifest, point: Mapping[str, int]) -> dict[str, int]:

@@ -18,6 +18,7 @@ from edgegate.graph import Array, attribute, shape
 from edgegate.passes.hard_gates import limits_of
 from edgegate.passes.to_integer._lowering import Exact, Lowering, NotLowerable, Stored, Sums
 from edgegate.passes.to_integer._scaling import dtype_of
+from edgegate.quant.scalar_ops import scalar_function
 
 TRUTH = Exact(dtype="bool", least=0, most=1)
 """How bits are stored: as they are."""
@@ -32,6 +33,8 @@ def hard_gate(lowering: Lowering, node: ir.Node) -> None:
     bounds, limit = limits_of(node)
     sums = _sums(lowering, source, limit)
     if sums is None:
+        if _is_cut(output):
+            _check_monotone(lowering, source)
         x = lowering.stored(source, range(len(shape(source))), whole=True)
         sums = Sums(value=_as_int32(lowering, x), scales=(Fraction(x.storage.scale),), order=x.order,
                     zero_point=x.storage.zero_point)  # fmt: skip
@@ -71,10 +74,30 @@ def _thresholds(sums: Sums, bounds: Sequence[Fraction], limit: Array, strict: bo
     return np.array(whole, dtype).reshape(ratios.shape)
 
 
+def _is_cut(bit: ir.Value) -> bool:
+    """Whether a stage begins by this bit."""
+    return any(reader.op_type == "StageGate" for reader, _ in bit.uses())
+
+
+def _check_monotone(lowering: Lowering, logit: ir.Value) -> None:
+    """A cut's logit is not made by a function that rises and falls: moving the threshold must stop more, or fewer."""
+    maker = logit.producer()
+    function = None if maker is None else scalar_function(lowering.model, maker)
+    source = None if maker is None else maker.inputs[0]
+    if maker is None or function is None or source is None:
+        return
+    storage = lowering.storage(source)
+    low, high = (storage.scale * (end - storage.zero_point) for end in (storage.low, storage.high))
+    steps = np.diff(function(np.linspace(low, high, 4097)))
+    if (steps > 0).any() and (steps < 0).any():
+        what = f"its logit is made by {maker.op_type}, which rises and falls: no threshold stands for what it lets pass"
+        raise NotLowerable(what, "let a layer make the logit, with a sigmoid at most before the comparison")
+
+
 def _constant_or_input(lowering: Lowering, output: ir.Value, integers: Array) -> ir.Value:
     """The thresholds; the one of a cut is an input of the program, so that it moves without compiling again."""
     name = f"{output.name}.threshold"
-    if integers.size > 1 or not any(n.op_type == "StageGate" for n, _ in output.uses()):
+    if integers.size > 1 or not _is_cut(output):
         return lowering.constant(name, integers)
     value = ir.Value(name=lowering.unique(name), shape=ir.Shape([1]))
     value.dtype = ir.DataType.from_numpy(integers.dtype)
