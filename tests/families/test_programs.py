@@ -11,8 +11,12 @@ from edgegate.stages import prove
 from edgegate.targets import target
 from tests.families.bench import answers, inputs, integer
 
+COMPILED = (
+    "cbam", "attention_unet", "enlarging", "gcu", "moves", "moeg", "blast", "monarch", "pruned", "maxim", "nalu",
+)  # fmt: skip
 
-@pytest.mark.parametrize("name", ["cbam", "attention_unet", "enlarging", "gcu", "moves"])
+
+@pytest.mark.parametrize("name", COMPILED)
 def test_the_program_says_what_the_interpreter_says(name):
     model = integer(name, "alone")
     artifact = target("llvm")(CompileOptions(threads=1))(model, prove(model))
