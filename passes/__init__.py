@@ -34,6 +34,7 @@ from edgegate.passes.name_unary import name_unary
 from edgegate.passes.open_branches import open_branches
 from edgegate.passes.open_scans import open_scans
 from edgegate.passes.optimise_logic import optimise_logic
+from edgegate.passes.rank_logits import rank_logits
 from edgegate.passes.read_qdq import read_qdq
 from edgegate.passes.roll_loops import roll_loops
 from edgegate.passes.settled_choices import settled_choices
@@ -78,6 +79,7 @@ FLOAT: tuple[Pass, ...] = (
     explicit_shapes,
     drop_identities,  # again: reshapes to the same shape have shown themselves
     skip_expand,
+    rank_logits,
     masks_to_choices,  # while what they compare is still a comparison
     mask_softmax,  # before constants are folded into what makes the scores
     to_row_norm,  # before sums of products become anything else

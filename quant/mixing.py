@@ -65,7 +65,7 @@ def routed(model: ir.Model) -> list[ir.Value]:
 
 def _is_table(node: ir.Node) -> bool:
     """Whether the node reads rows of a constant: weights of experts, of which there are many."""
-    return node.op_type == "Gather" and not node.domain and array(node.inputs[0]) is not None
+    return node.op_type in ("Gather", "GatherND") and not node.domain and array(node.inputs[0]) is not None
 
 
 def behind(model: ir.Model, groups: Groups) -> set[str]:

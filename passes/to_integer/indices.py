@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
+import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import array, attribute, shape
@@ -139,25 +140,24 @@ def top_k(lowering: Lowering, node: ir.Node) -> None:
 
 
 def arg_extreme(lowering: Lowering, node: ir.Node) -> None:
-    """ArgMax and ArgMin: the place of the first of TopK; of equal values the lowest."""
+    """ArgMax and ArgMin: of equal values the lowest place. Storage keeps the order, but equal values tie more often."""
     source, output = node.inputs[0], node.outputs[0]
     assert source is not None, "a data input is never optional"
     if attribute(node, "select_last_index", 0):
         raise NotLowerable("of equal values it takes the last", "take the first, as torch.argmax does")
     rank = len(shape(source))
     x, axis = lowering.stored(source, range(rank), whole=True), int(attribute(node, "axis", 0)) % rank
-    dims = [1 if i == axis else d for i, d in enumerate(x.dims)]
     name, kind, made = str(output.name), x.value.dtype, shape(output)
     assert kind is not None, "stored values have a type"
-    if node.op_type == "ArgMax" and kind != ir.DataType.INT16:
-        settings = {"axis": axis, "keepdims": int(attribute(node, "keepdims", 1))}
-        value = lowering.emit("ArgMax", [x.value], name, INT64, made, settings, domain="")
-    else:
-        settings = {"axis": axis, "largest": int(node.op_type == "ArgMax"), "sorted": 1}
-        outputs = [(f"{name}.picked", kind, dims), (f"{name}.places", INT64, dims)]
-        _, places = lowering.emit_many("TopK", [x.value, lowering.ints("k", [1])], outputs, settings, domain="")
-        inputs = [places, lowering.ints("dims", made)]
-        value = lowering.emit("Reshape", inputs, name, INT64, made, {"allowzero": 0}, domain="")
+    data = x.value
+    if kind == ir.DataType.INT16 or node.op_type == "ArgMin":  # which ONNX Runtime has for 8 and 32 bits
+        wide = INT64 if kind == INT64 else ir.DataType.INT32
+        data = lowering.emit("Cast", [data], f"{name}.wide", wide, x.dims, {"to": wide}, domain="")
+        if node.op_type == "ArgMin":
+            zero = lowering.constant(f"{name}.zero", np.array(0, wide.numpy()))
+            data = lowering.emit("Sub", [zero, data], f"{name}.turned", wide, x.dims, domain="")
+    settings = {"axis": axis, "keepdims": int(attribute(node, "keepdims", 1))}
+    value = lowering.emit("ArgMax", [data], name, INT64, made, settings, domain="")
     keep(lowering, node, value, range(len(made)), 0, x.dims[axis] - 1)
 
 
