@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 import torch
@@ -135,6 +136,28 @@ def test_axes_and_directions_of_a_scan():
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
+def test_a_loop_of_a_constant_number_of_steps(tmp_path):
+    """What torch.jit writes for ``for i in range(6)``: elements picked by the step's number are a sequence."""
+    text = """g (float[6, 1, 8] x, float[1, 8] h0) => (float[1, 8] last, float[6, 1, 8] y)
+    <bool c = {1}, int64 n = {6}> {
+        last, y = Loop <body = b (int64 i, bool go, float[1, 8] h) => (bool on, float[1, 8] t, float[1, 8] u) {
+            on = Identity (go) e = Gather <axis = 0> (x, i) s = Add (h, e) t = Tanh (s) u = Sigmoid (t)
+        }> (n, c, h0)
+    }"""
+    proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]> {text}')
+    path = tmp_path / "m.onnx"
+    path.write_bytes(proto.SerializeToString())
+    model, _, _ = integer_model(str(path), None, OPTIONS)
+    assert [n.op_type for n in model.graph].count("Scan") == 1
+    rng = np.random.default_rng(0)
+    feeds = {"x": rng.standard_normal((6, 1, 8), np.float32), "h0": rng.standard_normal((1, 8), np.float32)}
+    got = interpreter.run(model, feeds)
+    wanted, found = (outputs(p.SerializeToString(), feeds) for p in (proto, ir.to_proto(model)))
+    for name, want, bits in zip(("last", "y"), wanted, found, strict=True):
+        assert sqnr(want, got[name]) > 40
+        np.testing.assert_array_equal(bits, got[name])
+
+
 @pytest.mark.parametrize(
     ("how", "said"),
     [
@@ -160,7 +183,10 @@ def test_a_loop_without_a_bound_is_refused_by_the_line_that_makes_it():
         def forward(self, x):
             return while_loop(lambda y: y.sum() < 5, lambda y: (torch.tanh(y + x),), (x.clone(),))[0]
 
-    with pytest.raises(CompileError, match=r"\(Loop, test_loops_torch.py:\d+: .*while_loop.*; export one step"):
+    with pytest.raises(
+        CompileError,
+        match=r"\(Loop, test_loops_torch.py:\d+: .*while_loop.*depends on data; count its steps by a number",
+    ):
         integer_model(Endless().eval(), (torch.randn(1, 4),), OPTIONS)
 
 

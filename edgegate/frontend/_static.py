@@ -15,7 +15,7 @@ from onnx_ir.passes import common
 from onnxscript.optimizer._constant_folding import FoldConstantsPass
 
 from edgegate.errors import CompileError, EdgeGateError, Problem, UnsafeError
-from edgegate.frontend import _edges, _files, _logic
+from edgegate.frontend import _edges, _files, _logic, _loops
 from edgegate.frontend._operators import ours
 from edgegate.frontend._quiet import quiet
 from edgegate.graph import DOMAIN, LAYER, SOURCE, where
@@ -54,6 +54,7 @@ def make_static(model: ir.Model, batch: int, example: Sequence[Shape] | None) ->
         with quiet():
             Fold(model)(model)
             common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+            _loops.to_scans(model)
             common.RemoveUnusedNodesPass()(model)
             if _without_shape(model):
                 common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)

@@ -125,9 +125,9 @@ BODY = "(int64 k, bool c, float[1, 4] v) => (bool d, float[1, 4] w) { d = Identi
         ("a = NonZero(x) b = Cast<to = 1>(a) y = Relu(b)", f"a (NonZero, m.onnx): NonZero of [1,4]: {OF_DATA}"),
         ("a = Relu(x) y = MatMul(a, x)", f"y (MatMul, m.onnx): MatMul of [1,4], [1,4]: {OF_DATA}"),
         (
-            f"y = Loop(n, , x) <body = b {BODY}>",
-            "y (Loop, m.onnx): its output is no tensor of a constant shape; "
-            "export one step, with the state as input and output",
+            f"s = ReduceSum <keepdims = 0> (x) m = Cast <to = 7> (s) y = Loop(m, , x) <body = b {BODY}>",
+            "y (Loop, m.onnx): a loop whose number of steps depends on data; count its steps by a number that the "
+            "model knows, as in `for i in range(8)`; or export one step, with the state as input and output",
         ),
     ],
 )
