@@ -7,7 +7,7 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 
-from edgegate import interpreter, runtime, stages
+from edgegate import CompileError, interpreter, runtime, stages
 from edgegate.compiler import integer_model
 from edgegate.options import CompileOptions
 from edgegate.report import gates
@@ -103,3 +103,27 @@ def test_a_step_is_proved_for_every_state(compiled):
     inner = [v.name for n in scan.attributes["body"].value for v in n.outputs]
     assert set(inner) <= set(proof.values)
     assert stages.prove(model) == proof
+
+
+@pytest.mark.parametrize(("shift", "holds"), [(23, True), (22, False)])
+def test_a_state_of_24_bits_is_proved_by_induction(shift, holds):
+    """A step that leaves one bit more than a state holds is refused, though int32 would hold it."""
+    model = ir.from_onnx_text(
+        f"""<ir_version: 10, opset_import: ["" : 21, "edgegate" : 1, "edgegate.loop" : 1]>
+        g (int16[3, 2] x) => (int32[2] last) <int32[2] h0 = {{0, 0}}, int32[1] m = {{1073741824}},
+            int32[1] s = {{{shift}}}> {{
+            h, e = edgegate.loop.Begin <loop = "l", states = 1, reverse = [0]> (h0, x)
+            n = edgegate.Rescale <input_zero_point = 0, output_zero_point = 0, low = -2147483648, high = 2147483647,
+                to = 6> (e, m, s)
+            last = edgegate.loop.End <loop = "l", states = 1> (n)
+        }}"""
+    )
+    for node in model.graph:
+        for value in node.outputs:
+            value.shape = ir.Shape([2])
+            value.dtype = ir.DataType.INT16 if value.name == "e" else ir.DataType.INT32
+    if holds:
+        assert stages.prove(model).values["last"] == (-(1 << 23) + 1, (1 << 23) - 1)
+        return
+    with pytest.raises(CompileError, match=r"the state last reaches \[-8388608, 8388352\] outside of"):
+        stages.prove(model)
