@@ -16,6 +16,7 @@ from edgegate.quant.apply import apply_scheme
 from edgegate.quant.product_storage import no_integers
 from edgegate.report import report
 from edgegate.stages import Proof
+from edgegate.stages.scans import roll
 from edgegate.targets import names, target
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def quantize_model(source: Any, example: Any, options: CompileOptions) -> tuple[
         from edgegate.passes.to_qdq import to_qdq
 
         to_qdq(scheme, opset="native" if options.form == "qdq-native" else "runtime")(model)
+        roll(model)
     return ir.to_proto(model).SerializeToString(deterministic=True), scheme, findings
 
 

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from edgegate import CompileError, interpreter, runtime, stages
-from edgegate.compiler import integer_model
+from edgegate.compiler import integer_model, quantize_model
 from edgegate.options import CompileOptions
 from edgegate.report import gates
 from edgegate.targets.llvm import llvm
@@ -88,6 +88,15 @@ def test_programs_agree_bit_for_bit(compiled, case):
     session = runtime.Session(llvm(CompileOptions(threads=1))(model, proof))
     for name, got in session.run(feeds).items():
         np.testing.assert_array_equal(got, want[name])
+
+
+def test_a_float_form_has_loops_that_onnx_runtime_knows(tmp_path):
+    proto, path = recurrent_nodes.node("GRU"), tmp_path / "m.onnx"
+    path.write_bytes(proto.SerializeToString())
+    made, _, _ = quantize_model(str(path), None, CompileOptions(form="qdq"))
+    feeds = {"x": np.random.default_rng(1).standard_normal((recurrent_nodes.SAMPLES, 2, 12)).astype(np.float32)}
+    for want, got in zip(outputs(proto.SerializeToString(), feeds), outputs(made, feeds), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-5)
 
 
 def test_gates_of_a_step_are_reported(compiled):
