@@ -10,7 +10,7 @@ import json
 import numpy as np
 import onnx_ir as ir
 
-from edgegate.graph import DOMAIN, Array, array, constant, replace, set_attribute, shape
+from edgegate.graph import DOMAIN, GRID, Array, array, constant, matches, replace, set_attribute, shape
 from edgegate.passes._channels import Family, Place, family, output_place
 from edgegate.passes._functions import UNARY
 from edgegate.passes._rewrite import operand, revise
@@ -21,7 +21,8 @@ from edgegate.quant.scalar_ops import scalar_function
 def dead_channels(model: ir.Model) -> None:
     """Delete channels that never change a result: those that are zero where layers sum over them, or have no weight.
 
-    Exact: nothing but zeros is left out of any sum. One channel stays where none is alive.
+    Exact: nothing but zeros is left out of any sum. One channel stays where none is alive. An Affine that has nothing
+    to do, or no longer, goes.
     """
     done: set[ir.Value] = set()
     for node in list(model.graph):
@@ -34,6 +35,8 @@ def dead_channels(model: ir.Model) -> None:
             keep[0] |= not keep.any()
             if not keep.all():
                 _delete(model, found, np.flatnonzero(keep))
+    for node in matches(model, "Affine", domain=DOMAIN):
+        _drop_idle(node)
 
 
 def _dead(model: ir.Model, found: Family) -> Array:
@@ -117,18 +120,24 @@ def _places(keep: Array, place: Place) -> Array:
 
 
 def _shrink(model: ir.Model, node: ir.Node, keep: Array) -> None:
-    """An op between, for fewer channels; an Affine that has nothing left to do goes."""
+    """An op between, for fewer channels."""
     if (node.domain, node.op_type) == (DOMAIN, "Affine") or node.op_type == "Conv":
         for index in (1, 2):
             revise(model, node, index, _data(node, index)[keep])
         _keep_moments(node, keep)
         if node.op_type == "Conv":
             set_attribute(node, "group", len(keep))
-        elif (_data(node, 1) == 1).all() and not _data(node, 2).any():
-            replace(node, operand(node))
     elif node.op_type == "Reshape":
         target = constant(model, f"{node.outputs[0].name}.dims", np.array(shape(node.outputs[0]), np.int64))
         node.replace_input_with(1, target)
+
+
+def _drop_idle(node: ir.Node) -> None:
+    scale, bias = array(node.inputs[1]), array(node.inputs[2])
+    if scale is None or bias is None or (scale != 1).any() or bias.any() or GRID in node.metadata_props:
+        return
+    if not node.outputs[0].is_graph_output():
+        replace(node, operand(node))
 
 
 def _keep_moments(node: ir.Node, keep: Array) -> None:

@@ -25,7 +25,7 @@ _OPERAND = re.compile(r"[\w .,>+\-]{0,256}", re.ASCII)  # "floor", "tanh", an ei
 _STACK = re.compile(r"[\w.,;@\[\]()'<> \-]{0,8192}", re.ASCII)
 _TARGET = re.compile(
     r"torch\.ops\.(aten|prims)\.(?!from_file\b)\w+\.\w+"
-    r"|torch\.ops\.edgegate\.(lut|group_sum|threshold)\.default"
+    r"|torch\.ops\.edgegate\.(lut|group_sum|threshold|stage_gate)\.default"
     r"|torch\.ops\.higher_order\.(cond|scan|while_loop|wrap_with_set_grad_enabled)"
     r"|torch\.sym_(float|int|max|min|not|ite|sum)"
     r"|math\.(ceil|floor|trunc)"

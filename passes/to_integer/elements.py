@@ -142,31 +142,36 @@ def extremum(lowering: Lowering, node: ir.Node) -> None:
 
 
 def where(lowering: Lowering, node: ir.Node) -> None:
-    """Where, both sides in the output's storage; the condition is constant, or bools made before."""
+    """Where, both sides in the output's storage; the condition is constant, or bools made before.
+
+    The axes stay in the order of the larger side.
+    """
     output = node.outputs[0]
-    target, name, dims = lowering.storage(output), str(output.name), shape(output)
-    order = tuple(range(len(dims)))
-    sides = [raised(lowering, lowering.stored(v), len(dims)) for v in node.inputs[1:]]
+    target, name, rank = lowering.storage(output), str(output.name), len(shape(output))
+    sides = [raised(lowering, lowering.stored(v), rank) for v in node.inputs[1:]]
+    order = max(sides, key=lambda s: int(np.prod(s.dims))).order
     sides = [lowering.reorder(s, order) if s.order != order else s for s in sides]
-    condition = _condition(lowering, node, name)
+    condition, dims = _condition(lowering, node, order), result_dims(node, order)
     if target.dtype == "int16":
         value = _wide_choice(lowering, "Where", [condition], sides, target, dims, name)
         return lowering.keep(output, Stored(value=value, storage=target, order=order))
     left, right = (match(lowering, s, target, f"{name}.{i}") for i, s in enumerate(sides))
     value = lowering.emit("Where", [condition, left.value, right.value], name, dtype_of(target), dims, domain="")
-    lowering.keep(output, Stored(value=value, storage=target, order=order))
+    return lowering.keep(output, Stored(value=value, storage=target, order=order))
 
 
-def _condition(lowering: Lowering, node: ir.Node, name: str) -> ir.Value:
-    """The bools that a Where picks by, axes in float order."""
+def _condition(lowering: Lowering, node: ir.Node, order: tuple[int, ...]) -> ir.Value:
+    """The bools that a Where picks by, axes in ``order``."""
     source = node.inputs[0]
     assert source is not None, "Where has a condition"
     data = array(source)
     if data is not None:
-        return lowering.constant(f"{name}.condition", data)
+        whole = data.reshape((1,) * (len(order) - data.ndim) + data.shape)
+        return lowering.constant(f"{node.outputs[0].name}.condition", whole.transpose(order))
     if source not in lowering.known or lowering.known[source].value.dtype != ir.DataType.BOOL:
         raise NotLowerable("its condition is computed at run time", "make it a constant of the model, or a hard gate")
-    return lowering.stored(source, tuple(range(len(shape(source))))).value
+    bools = raised(lowering, lowering.stored(source), len(order))
+    return (lowering.reorder(bools, order) if bools.order != order else bools).value
 
 
 def _wide_choice(

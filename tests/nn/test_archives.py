@@ -23,7 +23,7 @@ def test_a_process_that_knows_nothing_of_layers_reads_an_archive(tmp_path):
     assert done.stdout.split() == ["Lut", "GroupSum"]
 
 
-@pytest.mark.parametrize("name", ["lut", "group_sum", "threshold"])
+@pytest.mark.parametrize("name", ["lut", "group_sum", "threshold", "stage_gate"])
 def test_our_operators_may_stand_in_an_archive(name):
     assert _program._is_target(f"torch.ops.edgegate.{name}.default")
 
