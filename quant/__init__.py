@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from edgegate.quant.block_rounding import round_blocks
 from edgegate.quant.blocks import plan_blocks
 from edgegate.quant.choose import Plan, choose
 from edgegate.quant.kvsort import apply_products
+from edgegate.quant.logarithms import warnings
 from edgegate.quant.observe import observe
 from edgegate.quant.product_storage import ProductStorage, no_integers
 from edgegate.quant.recipe import Recipe
@@ -27,6 +29,8 @@ __all__ = [
     "BlockStorage", "ProductStorage", "Recipe", "Report", "Scheme", "Storage", "TransformStorage", "WeightStorage",
     "quantize", "quantize_scheme",
 ]  # fmt: skip
+
+LOG = logging.getLogger("edgegate")
 
 Batches = Iterable[Mapping[str, Array]]
 
@@ -74,7 +78,10 @@ def quantize(
         scheme = Scheme(values={}, blocks=done.storages, options=recipe.options())
     scheme = replace(scheme, biases={**scheme.biases, **done.biases})
     scheme = replace(scheme, transforms=plan.transforms, products=attention.products)
-    return model, scheme, replace(plan.report, attention=attention.report)
+    told = warnings(model) if integer else []
+    for sentence in told:
+        LOG.warning(sentence)
+    return model, scheme, replace(plan.report, attention=attention.report, warnings=tuple(told))
 
 
 def quantize_scheme(

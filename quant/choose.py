@@ -39,6 +39,7 @@ from edgegate.quant.given_weights import free, given_weights
 from edgegate.quant.guesses import compounded
 from edgegate.quant.histogram import Histogram, fit
 from edgegate.quant.joins import share
+from edgegate.quant.logarithms import exponents
 from edgegate.quant.long_memory import Recurrence, recurrences
 from edgegate.quant.masked import families
 from edgegate.quant.multiples import of_multiples
@@ -197,7 +198,8 @@ def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, i
     wide |= {name for name in read if narrow.isdisjoint(members[name])}
     wide |= between(plan.model, members, narrow) - set(kinds)
     held = accumulating(plan.model, groups) | long_memory.wide(groups, plan.recurrences)
-    held |= set() if recipe.int16_below is None else mixing.mixed(plan.model, groups)
+    if recipe.int16_below is not None:
+        held |= mixing.mixed(plan.model, groups) | exponents(plan.model, groups)
     wide |= {name for name in held if narrow.isdisjoint(members[name])}
     if recipe.int16_below is not None:
         guessed = compounded(plan.model, recipe, kinds) if synthetic else set()

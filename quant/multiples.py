@@ -32,7 +32,7 @@ def factor(model: ir.Model, node: ir.Node) -> float | None:
     except CompileError:  # an op without a scalar meaning: to_integer says so where it needs the table
         return None
     found = float(y[-1] / _POINTS[-1])
-    return found if found > 0 and np.allclose(y, found * _POINTS, rtol=1e-6, atol=0) else None
+    return found if 0 < found < np.inf and np.allclose(y, found * _POINTS, rtol=1e-6, atol=0) else None
 
 
 def multiple(storage: Storage, by: float) -> Storage | None:

@@ -73,11 +73,13 @@ class Report:
         layers: One entry each.
         moments: By source of a transform: where its moments came from ("calibration", "gamma", "synthetic").
         attention: One entry for each product of queries and keys, if they were asked for.
+        warnings: What may be less exact than the formats promise, a sentence each.
     """
 
     layers: tuple[LayerReport, ...]
     moments: Mapping[str, str]
     attention: tuple[AttentionReport, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -86,6 +88,7 @@ class Report:
             "layers": [asdict(layer) for layer in self.layers],
             "moments": dict(self.moments),
             "attention": [asdict(product) for product in self.attention],
+            "warnings": list(self.warnings),
             "totals": {
                 "float_bytes": float_bytes,
                 "weight_bytes": sum(layer.weight_bytes for layer in self.layers),

@@ -20,14 +20,15 @@ FOLDED = {"": "", "diagonal": ", diagonal folded", "all": ", folded"}
 
 
 def table(findings: Mapping[str, Any]) -> list[str]:
-    """A line per layer and per product of queries and keys, and some for all of them.
+    """A line per layer and per product of queries and keys, some for all of them, and one per warning.
 
     Layers are left out if blocks were neither used nor asked for.
 
     Args:
         findings: The document of a :class:`edgegate.quant.report.Report`, or one that holds it.
     """
-    return [*_of_layers(findings), *_of_products(findings.get("attention", ()))]
+    warnings = [f"warning: {printable(text)}" for text in findings.get("warnings", ())]
+    return [*_of_layers(findings), *_of_products(findings.get("attention", ())), *warnings]
 
 
 def _of_layers(findings: Mapping[str, Any]) -> list[str]:

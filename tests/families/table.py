@@ -236,7 +236,7 @@ FLOORS = {
     "mambaout": (27, 27, 39),
     "lgtsm": (26, 21, 36),
     "gateskip": (28, 27, 44),
-    "nalu": (15, 23, 31),
+    "nalu": (17, 32, 31),
     "gated_perceptron": (22, 28, 37),
     "mobilenet_v4": (22, 12, 35),
     "ratio": (30, 28, 40),
