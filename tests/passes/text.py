@@ -19,7 +19,7 @@ from edgegate.passes.drop_unused import drop_unused
 from edgegate.stages import floating
 
 HEADER = '<ir_version: 10, opset_import: ["" : 21, "edgegate" : 1, "edgegate.unary" : 1, "edgegate.gate" : 1]>\n'
-LOGIC = {"Lut", "Threshold", "GroupSum"}
+LOGIC = {"Lut", "Threshold", "GroupSum", "StageGate", "HardGate"}
 """Ops of the project that models come with."""
 
 
