@@ -83,6 +83,7 @@ FLOAT: tuple[Pass, ...] = (
     masks_to_choices,  # while what they compare is still a comparison
     mask_softmax,  # before constants are folded into what makes the scores
     to_row_norm,  # before sums of products become anything else
+    merge_duplicates,  # again: norms of one value differ in their gains alone
     to_threshold,  # before name_unary, for which a comparison is a function like any other
     global_pools,  # after explicit_windows, which tells how an AveragePool pads
     # Layers: all that belongs to a convolution or a matrix goes into it.

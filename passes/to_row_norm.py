@@ -51,9 +51,9 @@ def _named(model: ir.Model, node: ir.Node) -> None:
             _gain(model, node, _reshaped(model, node, y, dims, "whole"), rank - 2)
         case "MeanVarianceNormalization":
             axes = tuple(sorted(int(a) % rank for a in attribute(node, "axes", (0, 2, 3))))
-            replace(node, _norm(model, node, x, axes, 1e-18, (1, 1)))
+            _finish(node, _norm(model, node, x, axes, 1e-18, (1, 1)))
         case _ if attribute(node, "p", 2) == 2:
-            replace(node, _norm(model, node, x, (axis,), 0.0, (0, 0)))
+            _finish(node, _norm(model, node, x, (axis,), 0.0, (0, 0)))
 
 
 def _open_code(model: ir.Model, node: ir.Node) -> None:
@@ -81,7 +81,7 @@ def _from_squares(model: ir.Model, node: ir.Node, found: Squares) -> None:
     if not np.isclose(ratio, 1, rtol=1e-6):
         factor = constant(model, f"{node.outputs[0].name}.factor", np.array(ratio**-0.5, np.float32))
         y = _beside(node, "Mul", [y, factor], "scaled", shape(y))
-    replace(node, y)
+    _finish(node, y)
 
 
 def _norm(
@@ -113,7 +113,14 @@ def _gain(model: ir.Model, node: ir.Node, y: ir.Value, trailing: int) -> None:
             continue
         part = _reshaped(model, node, value, (*shape(value), *[1] * trailing), op_type.lower() + ".by")
         y = _beside(node, op_type, [y, part], "gain" if index == 1 else "offset", shape(y))
+    _finish(node, y)
+
+
+def _finish(node: ir.Node, y: ir.Value) -> None:
+    """Let ``y`` take the place of the node's output, and its name."""
+    name = node.outputs[0].name
     replace(node, y)
+    y.name = name
 
 
 def _reshaped(model: ir.Model, node: ir.Node, x: ir.Value, dims: tuple[int, ...] | list[int], name: str) -> ir.Value:
