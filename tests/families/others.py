@@ -159,3 +159,35 @@ class Inverted(nn.Module):
         for block in self.blocks:
             x = x + block(x)
         return x
+
+
+class NormedInverted(nn.Module):
+    """An inverted bottleneck of MobileNetV5: RMS norms over the channels of a map, and GELU by tanh."""
+
+    def __init__(self, channels: int = 8) -> None:
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(3, channels, 3, padding=1), nn.RMSNorm(channels, eps=1e-6)
+        self.up, self.depthwise = nn.Conv2d(channels, 24, 1), nn.Conv2d(24, 24, 3, padding=1, groups=24)
+        self.inner, self.down = nn.RMSNorm(24, eps=1e-6), nn.Conv2d(24, channels, 1)
+
+    @staticmethod
+    def over_channels(norm, x):
+        return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    def forward(self, x):
+        x = self.stem(x)
+        y = F.gelu(self.depthwise(self.up(self.over_channels(self.norm, x))), approximate="tanh")
+        return x + self.down(self.over_channels(self.inner, y))
+
+
+class GatedNorm(nn.Module):
+    """The gated RMS norm behind linear attention (Qwen3-Next): ``norm(value) * silu(gate)``, head by head."""
+
+    def __init__(self, width: int = 16, heads: int = 2) -> None:
+        super().__init__()
+        self.heads, self.norm = heads, nn.RMSNorm(width // heads, eps=1e-6)
+        self.value, self.gate, self.out = (nn.Linear(width, width) for _ in range(3))
+
+    def forward(self, x):
+        value, gate = (layer(x).unflatten(-1, (self.heads, -1)) for layer in (self.value, self.gate))
+        return x + self.out((self.norm(value) * F.silu(gate)).flatten(-2))

@@ -88,6 +88,30 @@ def test_sizes_that_blocks_do_not_divide() -> None:
     assert found["MatMul"] == 4
 
 
+@pytest.mark.parametrize(("size", "products"), [(32, 4), (4, 0)])
+def test_groups_of_a_pointwise_convolution_are_products(size: int, products: int) -> None:
+    net = Net(0)
+    net.random.random = lambda: 0.99  # type: ignore[method-assign]
+    x = net.input(np.int8, (2, 8, 4 * size))
+    inputs = [
+        x,
+        net.constant(net.weights(4 * size + 4, 1, size)),
+        net.constant(np.arange(4 * size + 4).astype(np.int32)),
+    ]
+    plain = {"pads": [0, 0], "stride": [1], "dilation": [1], "group": 4, "input_zero_point": 3}
+    acc = net.one("Conv1d", inputs, plain)
+    net.one("Rescale", [acc, *(net.constant(np.array([v], np.int32)) for v in (1 << 30, 37))],
+            {"input_zero_point": 0, "output_zero_point": 0, "low": -128, "high": 127, "to": 3})  # fmt: skip
+    model = net.model()
+    feed = np.random.default_rng(1).normal(0, 60, (2, 8, 4 * size)).astype(np.float32)
+    name = str(model.graph.inputs[0].name)
+    (wanted,) = interpreter.run(model, {name: feed}).values()
+    run(model, [skip_zeros], stages.integer)
+    (found,) = interpreter.run(model, {name: feed}).values()
+    np.testing.assert_array_equal(found, wanted)
+    assert Counter(n.op_type for n in model.graph)["MatMul"] == products
+
+
 @pytest.mark.parametrize("share", [0.2, 0.5])
 def test_random_blocks(share: float) -> None:
     pattern = np.random.default_rng(3).random((8, 12)) < share
