@@ -12,10 +12,13 @@ from edgegate.passes.drop_unread import drop_unread
 from edgegate.passes.drop_unused import drop_unused
 from edgegate.passes.explicit_axes import explicit_axes
 from edgegate.passes.explicit_einsum import explicit_einsum
+from edgegate.passes.explicit_reductions import explicit_reductions
 from edgegate.passes.explicit_resize import explicit_resize
+from edgegate.passes.explicit_scatters import explicit_scatters
 from edgegate.passes.explicit_shapes import explicit_shapes
 from edgegate.passes.explicit_shuffles import explicit_shuffles
 from edgegate.passes.explicit_windows import explicit_windows
+from edgegate.passes.finite_fills import finite_fills
 from edgegate.passes.fold_affine import fold_affine
 from edgegate.passes.fold_clips import fold_clips
 from edgegate.passes.fold_constants import fold_constants
@@ -73,16 +76,19 @@ FLOAT: tuple[Pass, ...] = (
     explicit_axes,
     explicit_einsum,  # before all that knows matrix products
     to_conv,  # before explicit_windows, which says the same of its convolution as of any other
+    explicit_scatters,
     explicit_shuffles,
     explicit_windows,
     explicit_resize,
     explicit_shapes,
     drop_identities,  # again: reshapes to the same shape have shown themselves
     skip_expand,
+    finite_fills,
     rank_logits,
     masks_to_choices,  # while what they compare is still a comparison
     mask_softmax,  # before constants are folded into what makes the scores
     to_row_norm,  # before sums of products become anything else
+    explicit_reductions,  # after it, which knows them as norms
     merge_duplicates,  # again: norms of one value differ in their gains alone
     to_threshold,  # before name_unary, for which a comparison is a function like any other
     global_pools,  # after explicit_windows, which tells how an AveragePool pads

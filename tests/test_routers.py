@@ -90,6 +90,19 @@ class Biased(Dense):
         return values / (values.sum(-1, keepdim=True) + 1e-20), chosen
 
 
+class Grouped(Dense):
+    """The best of the better half of the groups, -inf for the others (DeepSeek-V3)."""
+
+    def route(self, x):
+        scores = self.router(x).sigmoid()
+        grouped = (scores + torch.linspace(-0.1, 0.1, EXPERTS)).unflatten(-1, (4, 2))
+        groups = grouped.topk(2, -1)[0].sum(-1).topk(2, -1)[1]
+        kept = torch.zeros(len(x), 4).scatter(1, groups, 1.0)
+        masked = grouped.masked_fill(~kept.bool()[..., None], -torch.inf).flatten(1)
+        chosen = masked.topk(self.k, -1)[1]
+        return scores.gather(1, chosen), chosen
+
+
 class Noisy(Dense):
     """Noise in training alone, the others masked before the softmax (Shazeer et al., 2017)."""
 
@@ -147,7 +160,7 @@ def compared(net: nn.Module) -> tuple[Any, float, float]:
     return session, 10 * float(np.log10(signal / noise)), flips
 
 
-@pytest.mark.parametrize("kind", [Dense, Softmaxed, Plain, Late, Switch, Biased, Noisy, Gathered])
+@pytest.mark.parametrize("kind", [Dense, Softmaxed, Plain, Late, Switch, Biased, Grouped, Noisy, Gathered])
 def test_every_row_of_the_family(kind: Any) -> None:
     torch.manual_seed(0)
     _, quality, flips = compared(kind())
