@@ -27,7 +27,8 @@ def _rewrite(model: ir.Model, node: ir.Node, indices: Array) -> None:
     assert data is not None and updates is not None and output.dtype is not None, "ScatterND has all its inputs"
     dims, name, depth = shape(data), str(output.name), indices.shape[-1]
     rows, rest = prod(dims[:depth]), prod(dims[depth:])
-    places = np.ravel_multi_index(tuple((indices % dims[:depth]).reshape(-1, depth).T), dims[:depth])
+    at = tuple((indices % dims[:depth]).reshape(-1, depth).T)
+    places: Array = np.asarray(np.ravel_multi_index(at, dims[:depth]))
     source = np.arange(rows)
     source[places] = rows + np.arange(len(places))
     whole = _reshaped(model, node, updates, (len(places), rest), f"{name}.updates")
