@@ -27,8 +27,8 @@ def _rewrite(model: ir.Model, node: ir.Node, indices: Array) -> None:
     assert data is not None and updates is not None and output.dtype is not None, "ScatterND has all its inputs"
     dims, name, depth = shape(data), str(output.name), indices.shape[-1]
     rows, rest = prod(dims[:depth]), prod(dims[depth:])
-    at = tuple((indices % dims[:depth]).reshape(-1, depth).T)
-    places: Array = np.asarray(np.ravel_multi_index(at, dims[:depth]))
+    strides = np.array([prod(dims[i + 1 : depth]) for i in range(depth)], np.int64)
+    places: Array = (indices % np.array(dims[:depth], np.int64)).reshape(-1, depth) @ strides
     source = np.arange(rows)
     source[places] = rows + np.arange(len(places))
     whole = _reshaped(model, node, updates, (len(places), rest), f"{name}.updates")
