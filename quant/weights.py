@@ -133,7 +133,7 @@ def choose_weights(
 
     A scale is widened where the bias would not fit the accumulator at ``scale of input * scale of weight``;
     the weights then are negligible beside the bias. A channel of zeros takes the scale that stores its bias
-    in 16 bits, or 1.0 if it has none.
+    in 16 bits, or if it has none the greatest of the others, whose rescale then is in no danger for its sake.
 
     Args:
         found: The layers.
@@ -157,7 +157,9 @@ def choose_weights(
         greatest = np.max([scales[name][1] for name in names], 0)
         scales |= {name: (scales[name][0], greatest) for name in names}
     return {
-        name: WeightStorage(axis=axis, scales=tuple(float(s) for s in np.where(chosen > 0, chosen, 1.0)))
+        name: WeightStorage(
+            axis=axis, scales=tuple(float(s) for s in np.where(chosen > 0, chosen, chosen.max() or 1.0))
+        )
         for name, (axis, chosen) in scales.items()
     }
 
