@@ -18,6 +18,7 @@ def kernel(group: Group, cpu: Cpu) -> Kernel | None:
     from edgegate.targets.schedules._contraction import contraction
     from edgegate.targets.schedules._elementwise import elementwise
     from edgegate.targets.schedules._logic_table import logic_table
+    from edgegate.targets.schedules._masked import masked
     from edgegate.targets.schedules._total import total
     from edgegate.targets.schedules._wide import wide
     from edgegate.targets.schedules.logic import logic_code
@@ -25,7 +26,7 @@ def kernel(group: Group, cpu: Cpu) -> Kernel | None:
     schedules: dict[str, Callable[[Group, Cpu], Kernel]] = {
         "Conv2d": contraction, "Conv1d": contraction, "MatMul": contraction, "DepthwiseConv2d": channelwise,
         "SumPool2d": channelwise, "MaxPool2d": channelwise, "Sum": total,
-        "BlockMatMul": blocked, "MatMul16x8": wide,
+        "BlockMatMul": blocked, "MaskedMatMul": masked, "MatMul16x8": wide,
     }  # fmt: skip
     try:
         if group.nodes[0].op_type in ("Logic", "GroupSum"):

@@ -9,13 +9,15 @@ from edgegate.graph import Array, array, attribute, shape
 from edgegate.targets.schedules._geometry import Window
 from edgegate.targets.schedules._kernel import Unsupported
 
+PRODUCTS = ("MatMul", "MaskedMatMul")
+
 
 def weights_of(anchor: ir.Node) -> Array:
     """Constant weights as [outputs, rows, columns, inputs]."""
     data = array(anchor.inputs[1])
     if data is None or data.dtype != np.int8:
         raise Unsupported("weights are computed at run time or are not int8")
-    if anchor.op_type == "MatMul":
+    if anchor.op_type in PRODUCTS:
         if data.ndim != 2 or attribute(anchor, "b_zero_point"):
             raise Unsupported("weights with a zero point or a batch")
         return data.T[:, None, None, :]
@@ -28,7 +30,7 @@ def window_of(anchor: ir.Node, weights: Array) -> Window:
     """The geometry of an anchor; Conv1d is one row, a product is one row of pixels."""
     assert anchor.inputs[0] is not None
     dims, kernel = shape(anchor.inputs[0]), (weights.shape[1], weights.shape[2])
-    if anchor.op_type == "MatMul":
+    if anchor.op_type in PRODUCTS:
         return Window(images=1, height=1, width=int(np.prod(dims[:-1])), channels=dims[-1], kernel=kernel,
                       pads=(0, 0, 0, 0), strides=(1, 1), dilations=(1, 1))  # fmt: skip
     if anchor.op_type == "Conv1d":

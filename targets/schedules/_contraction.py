@@ -39,16 +39,23 @@ COPY = 1 << 14
 
 def contraction(group: Group, cpu: Cpu) -> Kernel:
     """The kernel of one or two Conv2d, Conv1d or MatMul and the elementwise ops behind them."""
-    return _Contraction(group, cpu).kernel()
+    return Contraction(group, cpu).kernel()
 
 
-class _Contraction:
-    """The state that the steps of one kernel share."""
+class Contraction:
+    """The state that the steps of one kernel share.
 
-    def __init__(self, group: Group, cpu: Cpu) -> None:
+    Args:
+        group: The nodes.
+        cpu: What it may use.
+        streams: Sums for each output channel; one for each anchor if not told.
+    """
+
+    def __init__(self, group: Group, cpu: Cpu, streams: int = 0) -> None:
         self.builder = Builder(group, cpu)
         self.registers = registers = self.builder.registers
         self.anchors = group.anchors
+        self.streams = streams or len(group.anchors)
         self.weights = [weights_of(a) for a in self.anchors]
         self.window = window_of(self.anchors[0], self.weights[0])
         self.channels = len(self.weights[0])
@@ -77,7 +84,8 @@ class _Contraction:
 
     def _cut_channels(self, cpu: Cpu) -> None:
         most = 4 if cpu.accumulators >= 16 else 2
-        most = max(most, min(8, cpu.accumulators // self.pixels)) // len(self.anchors)
+        most = max(most, min(8, cpu.accumulators // self.pixels)) // self.streams
+        most = max(most, 1)
         self.tiles = channel_tiles(self.channels, self.registers.lanes, most)
 
     def _constants(self) -> None:
@@ -174,16 +182,18 @@ class _Contraction:
         lanes, depth = self.registers.lanes, self.segments * self.words * len(self.anchors)
         for tile in self.tiles:
             with self._loop(tile) as t:
-                rows = tile_rows(
-                    self.pixels, self.builder.registers.cpu.accumulators // (tile.vectors * len(self.anchors))
-                )
+                rows = tile_rows(self.pixels, self.builder.registers.cpu.accumulators // (tile.vectors * self.streams))
                 with T.serial(0, -(-self.pixels // rows)) as p:
                     x = bind(tirx.min(p * rows, self.pixels - rows))
                     weights = size + t * (tile.vectors * depth * lanes * self.registers.word)
                     sums = self._sums(tile, t, rows, offsets, x, bind(weights))
                     per_anchor = {id(a.outputs[0]): part for a, part in zip(self.anchors, sums, strict=True)}
-                    self.places.finish(Place(tiles=tile, number=t, rows=rows, row=pixel + x), per_anchor, "int32")
+                    self._finish(Place(tiles=tile, number=t, rows=rows, row=pixel + x), per_anchor)
             size += tile.count * tile.vectors * depth * lanes * self.registers.word
+
+    def _finish(self, place: Place, sums: dict[int, list[Expr]]) -> None:
+        """What happens to the sums of a tile."""
+        self.places.finish(place, sums, "int32")
 
     @contextmanager
     def _loop(self, tile: Tiles) -> Iterator[Expr]:

@@ -18,6 +18,7 @@ ANCHORS = (
     "SumPool2d",
     "MaxPool2d",
     "BlockMatMul",
+    "MaskedMatMul",
     "MatMul16x8",
 )
 """Ops that read many elements for one: a kernel is built around one of them, or two that read the same."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from edgegate.ops.masked_matmul import packed
 from tests.targets.schedules.net import UNIT, Net
 
 CHANNELS = (1, 3, 5, 16, 17, 24, 40, 64, 65)
@@ -46,6 +47,19 @@ def products() -> list[Case]:
     geometry = {"pads": [4, 0], "stride": [2], "dilation": [2], "group": 1, "input_zero_point": 5}
     y = net.op("Conv1d", x, net.weights(17, 3, 5), np.zeros(17, np.int32), **geometry)
     return [*cases, (net, net.rescale(y, to=5))]
+
+
+def masked_products() -> list[Case]:
+    """Rows, depth, columns, masks, type and zero point of MaskedMatMul."""
+    cases: list[Case] = []
+    plan = (((1,), 64, 300, 1, np.int8, -128), ((3,), 17, 5, 2, np.int8, 11), ((2, 5), 24, 33, 4, np.uint8, 200),
+            ((49,), 40, 40, 5, np.int8, 127))  # fmt: skip
+    for rows, k, n, masks, dtype, zero in plan:
+        net = Net(k)
+        x, kept = net.given(net.bytes(*rows, k, dtype=dtype)), packed(net.rng.random((masks, k, n)) < 0.5)
+        bias = net.rng.integers(-9000, 9000, 2 * masks * n).astype(np.int32)
+        cases.append((net, net.op("MaskedMatMul", x, net.weights(k, n), kept, bias, x_zero_point=zero)))
+    return cases
 
 
 NIBBLES, CODES, BYTES = np.arange(-8, 8), np.array([0, 1, 2, 3, 4, 6, 8, 12, -1, -2, -3, -4, -6, -8, -12]), None

@@ -18,6 +18,7 @@ from tests.targets.schedules.cases import (
     convolutions,
     depthwise_case,
     elementwise,
+    masked_products,
     pair_case,
     pools,
     products,
@@ -35,6 +36,15 @@ def test_convolutions_followed_by_rescale_table_and_residual(target: Any) -> Non
 @pytest.mark.parametrize("target", HERE)
 def test_products_by_constant_weights_and_one_dimensional_convolutions(target: Any) -> None:
     check(products(), target)
+
+
+@pytest.mark.parametrize("target", HERE)
+def test_products_by_masked_halves(target: Any) -> None:
+    """One mask and several, columns that fill no register, rows that need a copy and rows that need none."""
+    cases = masked_products()
+    if kernel(one_group(*cases[0]), Cpu.of(tvm.target.Target(target))) is None:
+        pytest.skip("these registers hold no masks")
+    check(cases, target)
 
 
 @pytest.mark.parametrize("target", HERE)
