@@ -62,7 +62,7 @@ WIDE_OPS = frozenset({
     ("", "GreaterOrEqual"), ("", "Less"), ("", "LessOrEqual"),
     ("edgegate", "FakeQuantize"),
     ("edgegate", "Transform"), ("edgegate", "HardGate"), ("edgegate", "RowNorm"), ("", "Softmax"),
-    ("edgegate", "MaskedSoftmax"),
+    ("edgegate", "MaskedSoftmax"), ("", "LogSoftmax"),
 })  # fmt: skip
 """Readers that have a form for 16-bit inputs, beside moves, unary functions and gates."""
 

@@ -34,7 +34,7 @@ from tests.integer_pieces import (
 from tests.integer_products import running, wide_product
 from tests.integer_quotients import quotient
 from tests.integer_routes import choice, counted, route
-from tests.integer_softmaxes import softmax
+from tests.integer_softmaxes import log_softmax, softmax
 from tests.integer_stages import cut
 
 CLAIMED = set(OPS)
@@ -266,8 +266,8 @@ def unary(net: Net, x: ir.Value) -> None:
 
 MOTIFS = (
     plain, plain, gated_pair, gated_pair, chunk, chunk, squeeze_excite, residual, residual, pool, resize, move, join,
-    attention, hard_gate, whole_numbers, extremum, total, extreme, twice, unary,
+    attention, hard_gate, whole_numbers, whole_numbers, extremum, total, extreme, twice, unary,
     transform, blocks, block_layer, block_layer, logic, logic, quotient, wide_product, running, masked_pair, cut,
-    route, counted, choice, norm, softmax,
+    route, counted, choice, norm, softmax, log_softmax,
 )  # fmt: skip
 """What the graphs are made of, each as often as it stands here."""

@@ -21,6 +21,7 @@ from edgegate.ops.divide import DIVIDE
 from edgegate.ops.gated_product import GATED_PRODUCT
 from edgegate.ops.group_sum import GROUP_SUM
 from edgegate.ops.hadamard import HADAMARD
+from edgegate.ops.log_softmax import LOG_SOFTMAX
 from edgegate.ops.logic import LOGIC
 from edgegate.ops.masked_matmul import MASKED_MATMUL
 from edgegate.ops.masked_softmax import MASKED_SOFTMAX
@@ -56,6 +57,7 @@ OWN = (
     GROUP_SUM,
     HADAMARD,
     LOGIC,
+    LOG_SOFTMAX,
     MASKED_MATMUL,
     MASKED_SOFTMAX,
     MATMUL,

@@ -27,7 +27,7 @@ LARGEST_BITS = 30
 RECIPROCAL = 61
 LEAST = -(1 << 15)
 """Stands for what is not kept, where the greatest is looked for."""
-BODY = """
+HEAD = """
     wide = Cast <to: int = 7> (x)
     last = Constant <value_ints: ints = [-1]> ()
     zero = Constant <value_int: int = 0> ()
@@ -36,11 +36,6 @@ BODY = """
     page = Constant <value_int: int = 256> ()
     half_unit = Constant <value_int: int = 536870912> ()
     unit = Constant <value_int: int = 1073741824> ()
-    most_of_all = Constant <value_int: int = 2305843009213693952> ()
-    all_bits = Constant <value_int: int = 61> ()
-    fraction = Constant <value_int: int = @bits> ()
-    least = Constant <value_int: int = @low> ()
-    most = Constant <value_int: int = @high> ()
     coarse_64 = Cast <to: int = 7> (coarse)
     fine_64 = Cast <to: int = 7> (fine)
     top = ReduceMax <keepdims: int = 1> ({seen}, last)
@@ -55,6 +50,14 @@ BODY = """
     exponential = Div (rounded, unit)
     {kept}
     sum = ReduceSum <keepdims: int = 1> (e, last)
+"""
+"""Up to the exponentials ``e`` of the kept and their ``sum``; what is ``seen`` and how it is ``kept`` are left out."""
+BODY = f"""{HEAD}
+    most_of_all = Constant <value_int: int = 2305843009213693952> ()
+    all_bits = Constant <value_int: int = 61> ()
+    fraction = Constant <value_int: int = @bits> ()
+    least = Constant <value_int: int = @low> ()
+    most = Constant <value_int: int = @high> ()
     divisor = Max (sum, one)
     reciprocal = Div (most_of_all, divisor)
     share = Mul (e, reciprocal)
@@ -82,8 +85,8 @@ def softmax(x: Array, keep: Array | None, coarse: Array, fine: Array, bits: int,
     return np.clip(y, low, high).astype(NUMPY[to])
 
 
-def lowered(x: Any, keep: Any, coarse: Any, fine: Any, bits: int, low: int, high: int, to: int) -> Any:
-    """TE: the row's maximum, its exponentials, their sum, and one product an element."""
+def exponentials(x: Any, keep: Any, coarse: Any, fine: Any) -> tuple[Any, Any, Any]:
+    """TE: the maximum of each row of what is kept, the exponentials below it, and their sum in each row."""
     from tvm import te, tirx
 
     *lead, size = (int(d) for d in x.shape)
@@ -105,9 +108,19 @@ def lowered(x: Any, keep: Any, coarse: Any, fine: Any, bits: int, low: int, high
         return e if keep is None else tirx.Select(keep(*i), e, whole(0))
 
     e = te.compute(x.shape, exponential, name="exponential")
-    total = te.compute(lead, lambda *i: te.sum(e(*i, j), axis=j), name="total")
+    return top, e, te.compute(lead, lambda *i: te.sum(e(*i, j), axis=j), name="total")
+
+
+def lowered(x: Any, keep: Any, coarse: Any, fine: Any, bits: int, low: int, high: int, to: int) -> Any:
+    """TE: the row's maximum, its exponentials, their sum, and one product an element."""
+    from tvm import te, tirx
+
+    def whole(value: int) -> Any:
+        return tirx.const(value, "int64")
+
+    _, e, total = exponentials(x, keep, coarse, fine)
     reciprocal = te.compute(
-        lead, lambda *i: tirx.floordiv(whole(1 << RECIPROCAL), tirx.max(total(*i), whole(1))), name="reciprocal"
+        total.shape, lambda *i: tirx.floordiv(whole(1 << RECIPROCAL), tirx.max(total(*i), whole(1))), name="reciprocal"
     )
 
     def share(*i: Any) -> Any:
@@ -118,6 +131,15 @@ def lowered(x: Any, keep: Any, coarse: Any, fine: Any, bits: int, low: int, high
 
 
 def bound(x: Interval, coarse: Interval, fine: Interval, bits: int, low: int, high: int, to: int) -> Bound:
+    """As :func:`largest_sum`; the clip range lies in the type."""
+    largest_sum(x, coarse, fine)
+    kind = np.iinfo(NUMPY[to])
+    if not (0 <= bits <= LARGEST_BITS and kind.min <= low <= 0 <= high <= kind.max):
+        raise OverflowError(f"{bits} fractional bits in [{low}, {high}] of {np.dtype(NUMPY[to])} are no softmax")
+    return Bound(output=Interval(low=0, high=min(high, 1 << bits)))
+
+
+def largest_sum(x: Interval, coarse: Interval, fine: Interval) -> int:
     """The tables fall from 2**30 and are as long as any difference asks for; a row's sum fits 62 bits."""
     for table in (coarse, fine):
         data = table.data
@@ -130,12 +152,9 @@ def bound(x: Interval, coarse: Interval, fine: Interval, bits: int, low: int, hi
             raise OverflowError("a softmax needs two constant tables of 256 entries that fall from 2**30")
     if coarse.low < 0 or fine.low < 0 or x.high - x.low >= ENTRIES * ENTRIES:
         raise OverflowError("a softmax is of integers of 16 bits at most, and an exponential is not negative")
-    kind = np.iinfo(NUMPY[to])
-    if not (0 <= bits <= LARGEST_BITS and kind.min <= low <= 0 <= high <= kind.max):
-        raise OverflowError(f"{bits} fractional bits in [{low}, {high}] of {np.dtype(NUMPY[to])} are no softmax")
-    row = x.dims[-1] if x.dims else 1
-    fits(Interval(low=0, high=row << ONE), RECIPROCAL + 1, "the sum of a row")
-    return Bound(output=Interval(low=0, high=min(high, 1 << bits)))
+    most = (x.dims[-1] if x.dims else 1) << ONE
+    fits(Interval(low=0, high=most), RECIPROCAL + 1, "the sum of a row")
+    return most
 
 
 def tables(scale: Any) -> tuple[Array, Array]:

@@ -65,8 +65,8 @@ def samples(rng: np.random.Generator) -> Iterator[Sample]:
             some = rng.random((2, 9, 9)) < rng.random((2, 9, 1))
             some[0, 0] = False
             some[0, 1] = x[0, 1] == x[0, 1].min()
-            for keep in (some, np.tri(9, dtype=bool), some.any(1, keepdims=True), some[:1, :, :1]):
-                yield Sample(inputs=(x, keep, *tables(scale)), attributes=settings)
+            for keep in (some, np.tri(9, dtype=bool), np.any(some, 1, keepdims=True), some[:1, :, :1]):
+                yield Sample(inputs=(x, np.asarray(keep), *tables(scale)), attributes=settings)
 
 
 MASKED_SOFTMAX = Op(

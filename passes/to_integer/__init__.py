@@ -46,6 +46,7 @@ RULES: dict[tuple[str, str], Rule] = {
     (DOMAIN, "Affine"): layers.affine,
     (DOMAIN, "RowNorm"): norms.row_norm,
     ("", "Softmax"): softmaxes.softmax,
+    ("", "LogSoftmax"): softmaxes.log_softmax,
     (DOMAIN, "MaskedSoftmax"): softmaxes.softmax,
     (DOMAIN, "FakeQuantize"): elements.fake_quantize,
     (DOMAIN, "Transform"): transforms.transform,
