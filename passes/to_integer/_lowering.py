@@ -221,13 +221,10 @@ INSTEAD = {
     ),
     **dict.fromkeys(("Conv", "ConvTranspose"), "make its weights constants of the model"),
     **dict.fromkeys(
-        ("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceProd", "LpNormalization"),
+        ("ReduceProd", "LpNormalization"),
         "use a batch norm, or a sum or a mean over an axis",
     ),
-    **dict.fromkeys(("ArgMax", "ArgMin"), "leave it out, and take the greatest of the model's output"),
-    "TopK": "keep it outside the model: its input comes out of the model in the same order",
-    "GatherND": "index one axis after the other; where an adaptive pool or a nearest-exact resize became this, "
-    "choose sizes that divide each other",
+    "ScatterND": "make its indices constants, or scatter along one axis",
     "Einsum": "write it as a matrix product, with @ and transposes",
     "Div": "divide by a constant, or by a value made in the model",
     "Pow": "use a constant exponent",

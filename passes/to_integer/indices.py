@@ -90,12 +90,17 @@ def gather_nd(lowering: Lowering, node: ir.Node) -> None:
         raise NotLowerable("it has batch axes", "index one axis after the other")
     dims, count = shape(source), shape(given)[-1]
     x = lowering.stored(source, range(len(dims)), whole=True)
-    index = _flat(lowering, lowering.stored(given, range(len(shape(given)))), dims[:count], str(output.name))
+    data = array(given)
+    if data is not None:
+        strides = np.array([prod(dims[i + 1 : count]) for i in range(count)], np.int64)
+        index = lowering.constant(f"{output.name}.rows", (data % np.array(dims[:count], np.int64)) @ strides)
+    else:
+        index = _flat(lowering, lowering.stored(given, range(len(shape(given)))), dims[:count], str(output.name))
     joined = [prod(dims[:count]), *dims[count:]]
     kind = x.value.dtype
     assert kind is not None, "stored values have a type"
-    data = [x.value, lowering.ints("dims", joined)]
-    flat = lowering.emit("Reshape", data, f"{output.name}.joined", kind, joined, {"allowzero": 0}, domain="")
+    inputs = [x.value, lowering.ints("dims", joined)]
+    flat = lowering.emit("Reshape", inputs, f"{output.name}.joined", kind, joined, {"allowzero": 0}, domain="")
     _emit(lowering, node, replace(x, value=flat, order=tuple(range(len(joined)))), "Gather", [index], {"axis": 0})
 
 
