@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgegate.graph import array, constant, matches
+from edgegate.graph import array, constant, insert, matches, replace, shape
 
 BOUNDED = {"Sigmoid": (0.0, 1.0), "HardSigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0), "Tanh": (-1.0, 1.0)}
 MOVES = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather", "GatherElements", "GatherND", "Flatten",
@@ -24,7 +24,12 @@ Bounds = tuple[float, float]
 
 
 def finite_fills(model: ir.Model) -> None:
-    """Give each Where that fills bounded scores with -inf, for a TopK or a maximum to read, a finite fill."""
+    """Give each Where that fills bounded scores with -inf, for a TopK or a maximum to read, a finite fill.
+
+    One in front of an Exp fills behind it instead, with the zero that it means.
+    """
+    for node in matches(model, "Exp"):
+        _fill_behind(model, node)
     for node in matches(model, "Where"):
         for index, other in ((1, 2), (2, 1)):
             data = array(node.inputs[index])
@@ -33,6 +38,25 @@ def finite_fills(model: ir.Model) -> None:
                 low, high = bounds
                 fill = np.full_like(data, low - max(high - low, 1e-3) / 8)
                 node.replace_input_with(index, constant(model, f"{node.outputs[0].name}.fill", fill))
+
+
+def _fill_behind(model: ir.Model, node: ir.Node) -> None:
+    """exp(x where kept, else -inf) as exp(x where kept, else 0) where kept, else 0: its argument keeps its range."""
+    source, output = node.inputs[0], node.outputs[0]
+    made = None if source is None else source.producer()
+    if made is None or made.domain or made.op_type != "Where" or source is None or output.dtype is None:
+        return
+    infinite = [(data := array(v)) is not None and bool(np.isneginf(data).all()) for v in made.inputs[1:]]
+    if sum(infinite) != 1 or source.is_graph_output() or any(n is not node for n, _ in source.uses()):
+        return
+    place, name = 1 + infinite.index(True), str(output.name)
+    zero = constant(model, f"{name}.zero", np.zeros((), np.float32))
+    made.replace_input_with(place, zero)
+    parts = [made.inputs[0], zero, zero]
+    parts[3 - place] = insert(
+        node, "Exp", [source], domain="", name=f"{name}.kept", dtype=output.dtype, dims=shape(output)
+    )
+    replace(node, insert(node, "Where", parts, domain="", name=f"{name}.cut", dtype=output.dtype, dims=shape(output)))
 
 
 def _is_chosen_from(value: ir.Value) -> bool:

@@ -72,6 +72,13 @@ def test_fills_that_are_never_chosen() -> None:
     assert -0.2 < fill_of(model) < 0.1
 
 
+@pytest.mark.parametrize("parts", ["m, x, inf", "m, inf, x"])
+def test_exponentials_are_filled_with_zeros(parts: str) -> None:
+    model, (before, after) = both(f"{FILL} f = Where ({parts}) y = Exp (f)", "4, 6", CONSTANTS, finite_fills)
+    np.testing.assert_array_equal(before, after)
+    assert [n.op_type for n in model.graph][-3:] == ["Where", "Exp", "Where"]
+
+
 @pytest.mark.parametrize("line", [
     f"{FILL} f = Where (m, b, inf) y = Relu (f)", f"{FILL} f = Where (m, x, inf) y = ReduceMax (f)",
 ])  # fmt: skip
