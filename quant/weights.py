@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from edgegate.errors import CompileError, Problem
 from edgegate.graph import DOMAIN, Array, array, attribute, shape, where
-from edgegate.quant.storage import SMALLEST_SCALE, Storage, WeightStorage
+from edgegate.quant.storage import LARGEST_SCALE, SMALLEST_SCALE, Storage, WeightStorage
 
 BIAS_BITS = {"int8": 30, "uint8": 30, "int16": 46}
 """By the input's dtype: a stored bias stays below two to this, half of what its accumulator holds."""
@@ -142,7 +142,7 @@ def choose_weights(
         alike: Layers of ``found`` that must have the same scales: the greatest of them.
 
     Raises:
-        CompileError: Two layers use the same weights with different output axes.
+        CompileError: Two layers use the same weights with different output axes, or weights or a bias are too large.
     """
     scales: dict[str, tuple[int, Array]] = {}
     for layer in found:
@@ -152,6 +152,9 @@ def choose_weights(
             fix = "give each layer weights of its own"
             raise CompileError(where(layer.node), f"shares {name} with a layer that reads it transposed", fix)
         scales[name] = axis, np.maximum(chosen, least_scales(layer, values[layer.source]))
+        if (worst := float(scales[name][1].max(initial=0.0))) > LARGEST_SCALE:
+            what, fix = f"would need a scale of {worst:.3g}, past 2**64", "start a running maximum at -1e4, say"
+            raise CompileError(where(layer.node), what, fix)
     for family in alike:
         names = [str(layer.weight.name) for layer in family]
         greatest = np.max([scales[name][1] for name in names], 0)

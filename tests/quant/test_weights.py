@@ -99,3 +99,8 @@ def test_affine_and_matmul_are_layers() -> None:
     storage = choose_weights(found, {"x": INPUT, "t": INPUT}, "mse")["s"]
     assert storage.quantize(found[0].data()).ravel().tolist() == [127, -127, 0]
     assert found[1].bias_data().tolist() == [0, 0, 0]
+
+
+def test_weights_past_every_scale_are_refused() -> None:
+    with pytest.raises(CompileError, match=r"would need a scale of .*start a running maximum at -1e4"):
+        stored(linear(np.full((4, 3), 1e30), np.zeros(3)))
