@@ -55,6 +55,7 @@ from edgegate.passes.to_affine import to_affine
 from edgegate.passes.to_conv import to_conv
 from edgegate.passes.to_linear import to_linear
 from edgegate.passes.to_row_norm import to_row_norm
+from edgegate.passes.to_softmax import to_softmax
 from edgegate.passes.to_threshold import to_threshold
 from edgegate.passes.trim_conv import trim_conv
 from edgegate.passes.unfold_recurrent import unfold_recurrent
@@ -86,6 +87,7 @@ FLOAT: tuple[Pass, ...] = (
     finite_fills,
     rank_logits,
     masks_to_choices,  # while what they compare is still a comparison
+    to_softmax,
     mask_softmax,  # before constants are folded into what makes the scores
     to_row_norm,  # before sums of products become anything else
     explicit_reductions,  # after it, which knows them as norms

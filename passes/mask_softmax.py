@@ -33,7 +33,7 @@ def _seen(model: ir.Model, source: ir.Value, reader: ir.Node) -> tuple[ir.Value,
     maker = source.producer()
     if maker is None or maker.domain or not is_float(source) or only_user(source) is not reader:
         return source, []
-    found = _added(model, maker) if maker.op_type == "Add" else _chosen(maker)
+    found = _added(model, maker) if maker.op_type in ("Add", "Sub") else _chosen(maker)
     if found is None:
         return source, []
     inner, keeps = _seen(model, found[0], maker)
