@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import edgegate
-from edgegate import runtime
+from edgegate import replay, runtime
 from edgegate.errors import ExitCode
 from edgegate.stages.integer import prove
 from examples import digits
@@ -119,7 +119,7 @@ def main() -> None:
         artifact, without_data = compiled()
         _, test = digits.load()
         rows = compare(artifact, without_data, test.images)
-        vectors = runtime.verify(runtime.Session(artifact, threads=1))
+        vectors = replay.verify(runtime.Session(artifact, threads=1))
     table = Table(title=f"gated convolution network, {len(test.labels)} unseen images")
     for heading in ("engine", "numbers", "accuracy", "bits off", "µs/image"):
         table.add_column(heading, justify="left" if heading in ("engine", "numbers") else "right", no_wrap=True)

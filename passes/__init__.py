@@ -27,8 +27,8 @@ from edgegate.passes.hard_gates import hard_gates
 from edgegate.passes.join_moves import join_moves
 from edgegate.passes.lift_constants import lift_constants
 from edgegate.passes.mask_layers import mask_layers
-from edgegate.passes.masks_to_choices import masks_to_choices
 from edgegate.passes.mask_softmax import mask_softmax
+from edgegate.passes.masks_to_choices import masks_to_choices
 from edgegate.passes.merge_convex import merge_convex
 from edgegate.passes.merge_duplicates import merge_duplicates
 from edgegate.passes.merge_logic import merge_logic
@@ -42,15 +42,15 @@ from edgegate.passes.read_qdq import read_qdq
 from edgegate.passes.roll_loops import roll_loops
 from edgegate.passes.settled_choices import settled_choices
 from edgegate.passes.share_equal import share_equal
-from edgegate.passes.signs_to_factors import signs_to_factors
 from edgegate.passes.shrink_constants import shrink_constants
+from edgegate.passes.signs_to_factors import signs_to_factors
 from edgegate.passes.skip_expand import skip_expand
 from edgegate.passes.skip_zeros import skip_zeros
 from edgegate.passes.split_layers import split_layers
 from edgegate.passes.split_slopes import split_slopes
+from edgegate.passes.stage_gates import stage_gates
 from edgegate.passes.sums_to_products import sums_to_products
 from edgegate.passes.taps_to_conv import taps_to_conv
-from edgegate.passes.stage_gates import stage_gates
 from edgegate.passes.to_affine import to_affine
 from edgegate.passes.to_conv import to_conv
 from edgegate.passes.to_linear import to_linear
@@ -93,14 +93,14 @@ FLOAT: tuple[Pass, ...] = (
     explicit_reductions,  # after it, which knows them as norms
     merge_duplicates,  # again: norms of one value differ in their gains alone
     to_threshold,  # before name_unary, for which a comparison is a function like any other
+    hard_gates,  # after it, before name_unary for the same reason
+    stage_gates,
     global_pools,  # after explicit_windows, which tells how an AveragePool pads
     # Layers: all that belongs to a convolution or a matrix goes into it.
     taps_to_conv,  # while the constant taps are still a factor
     sums_to_products,  # after it: sums over taps are layers
     fold_constants,  # again: what a product takes of a constant is a constant
     blocks_to_conv,
-    hard_gates,  # after it, before name_unary for the same reason
-    stage_gates,
     explicit_shapes,  # again: what is reshaped for a product may have been reshaped before
     drop_identities,
     absorb_pad,

@@ -54,7 +54,7 @@ def _reduction(model: ir.Model, node: ir.Node) -> None:
     data = array(given)
     if given is not None and data is None:
         return
-    axes = [] if data is None else sorted({int(a) % rank for a in data})
+    axes = [] if data is None else sorted({int(a) % rank for a in data.reshape(-1)})
     if not axes and attribute(node, "noop_with_empty_axes", 0):
         return
     wanted = constant(model, f"{node.outputs[0].name}.axes", np.array(axes or range(rank), np.int64))

@@ -6,10 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import DOMAIN, Array, array, attribute, shape
-from edgegate.quant.sharing import GATE, UNARY
 from edgegate.quant.synthetic import moments
-
-NORMS = ("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization")
 
 
 def norm_gains(value: ir.Value, axis: int) -> tuple[Array, Array] | None:
@@ -31,15 +28,11 @@ def norm_gains(value: ir.Value, axis: int) -> tuple[Array, Array] | None:
     channels = shape(value)[axis]
     if (known := moments(node)) is not None:
         return (known.std, known.mean) if known.axis == axis else None
-    last = axis == len(shape(value)) - 1
-    if not last:
+    if axis != len(shape(value)) - 1:
         return None
-    if node.domain == "" and node.op_type in NORMS:
-        whole = int(attribute(node, "axis", -1)) in (-1, axis)
-        return _pair(channels, *(array(v) for v in node.inputs[1:3])) if whole else None
-    if (node.domain, node.op_type) == (DOMAIN, "Affine") and node.inputs[0] is not None and _is_rms(node.inputs[0]):
+    if (node.domain, node.op_type) == (DOMAIN, "Affine") and node.inputs[0] is not None and _is_norm(node.inputs[0]):
         return _pair(channels, *(array(v) for v in node.inputs[1:3]))
-    return _pair(channels) if _is_rms(value) else None
+    return _pair(channels) if _is_norm(value) else None
 
 
 def _pair(channels: int, gain: Array | None = None, bias: Array | None = None) -> tuple[Array, Array] | None:
@@ -51,18 +44,7 @@ def _pair(channels: int, gain: Array | None = None, bias: Array | None = None) -
     return made[0], made[1]
 
 
-def _is_rms(value: ir.Value) -> bool:
-    """Whether ``value`` is some x times a function of the mean of x^2 over the last axis."""
-    gate = value.producer()
-    if gate is None or gate.domain != GATE or gate.inputs[1] is None:
-        return False
-    scalar = gate.inputs[1].producer()
-    mean = scalar.inputs[0] if scalar is not None and scalar.domain == UNARY else None
-    reduce = None if mean is None else mean.producer()
-    if reduce is None or reduce.op_type != "ReduceMean" or reduce.inputs[0] is None:
-        return False
-    axes = array(reduce.inputs[1]) if len(reduce.inputs) > 1 else None
-    rank = len(shape(value))
-    over_last = axes is not None and axes.size == 1 and int(axes.ravel()[0]) % rank == rank - 1
-    square = reduce.inputs[0].producer()
-    return over_last and square is not None and square.op_type == "Square" and square.inputs[0] is gate.inputs[0]
+def _is_norm(value: ir.Value) -> bool:
+    """Whether ``value`` is normalised over its last axis, to a mean square of 1."""
+    node = value.producer()
+    return node is not None and (node.domain, node.op_type) == (DOMAIN, "RowNorm") and attribute(node, "mean") == 1

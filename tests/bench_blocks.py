@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import edgegate
-from edgegate import bench, runtime
+from edgegate import bench, replay, runtime
 from examples.engines import float_onnx, in_onnx_runtime
 from tests.bench_cpu import PEERS, machine, qdq
 from tests.bench_nets import NETS, made
@@ -43,7 +43,7 @@ def measured(name: str, wanted: list[str], rounds: int) -> tuple[dict[str, dict[
         artifact = edgegate.compile(net, example, formats=(formats,), transform=transform, threads=1, **options)
         compiling[engine] = round(time.perf_counter() - start, 1)
         session = runtime.Session(artifact, threads=1)
-        runtime.verify(session)
+        replay.verify(session)
         engines[engine] = lambda s=session: s(one)  # type: ignore[misc]
     graph = float_onnx(net, one)
     batches = [data[i : i + rows].numpy() for i in range(0, len(data) - rows + 1, rows)]

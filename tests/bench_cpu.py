@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 import edgegate
-from edgegate import bench, runtime
+from edgegate import bench, replay, runtime
 from examples.engines import float_onnx, in_onnx_runtime
 from tests.bench_nets import NETS, made
 
@@ -68,7 +68,7 @@ def measured(name: str, rounds: int, peers: bool) -> dict[str, Any]:
     )
     compiling = time.perf_counter() - start
     session = runtime.Session(artifact, threads=1)
-    runtime.verify(session)
+    replay.verify(session)
     engines: dict[str, bench.Call] = {"EdgeGate": lambda: session(one)}
     if peers:
         graph = float_onnx(net, one)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from edgegate.graph import DOMAIN, Array, array, attribute, shape
+from edgegate.graph import DOMAIN, Array, attribute, shape
 from edgegate.quant.folds._moves import data_inputs, moved
 
 
@@ -37,46 +37,23 @@ def normed(source: ir.Value) -> NormedProjection | str:
         return "it is an input of the model"
     if _is(node, DOMAIN, "Linear"):
         return _moved(source, None, (), ())
-    if _is(node, "", "RMSNormalization") or _is(node, "", "LayerNormalization"):
-        one_axis = attribute(node, "axis", -1) % len(shape(source)) == len(shape(source)) - 1
-        start = node.inputs[0]
-        fits = one_axis and start is not None and all(array(v) is not None for v in node.inputs[1:] if v is not None)
-        return (
-            _moved(start, node, (node,), (source,))
-            if fits and start is not None
-            else f"its {node.op_type} is not of one head"
-        )
+    if _is(node, DOMAIN, "RowNorm"):
+        return "its norm has no gain that could take a factor"
     if _is(node, DOMAIN, "Affine"):
-        return _decomposed(node)
+        return _behind_gain(node)
     return f"it comes from {node.op_type}, not from a Linear"
 
 
-def _decomposed(affine: ir.Node) -> NormedProjection | str:
-    """``x * f(mean(g(x))) * gain``, the mean over the last axis."""
+def _behind_gain(affine: ir.Node) -> NormedProjection | str:
+    """``norm(x) * gain``, the norm over the last axis."""
     scaled = affine.inputs[0]
-    gate = None if scaled is None else scaled.producer()
+    norm = None if scaled is None else scaled.producer()
     last = len(shape(affine.outputs[0])) - 1
-    if gate is None or gate.domain != f"{DOMAIN}.gate" or attribute(affine, "axis") != last:
+    if scaled is None or norm is None or not _is(norm, DOMAIN, "RowNorm") or attribute(affine, "axis") != last:
         return "it comes from an Affine that is not the gain of a norm"
-    start, at = gate.inputs[0], gate.inputs[1]
-    nodes, values, reduced = [affine, gate], [affine.outputs[0], gate.outputs[0]], False
-    while at is not None and at is not start:
-        node = at.producer()
-        if node is None or not (node.domain == f"{DOMAIN}.unary" or _is_mean(node, last)):
-            return "it comes from a product that is no norm"
-        reduced |= node.op_type == "ReduceMean"
-        nodes.append(node)
-        values.append(at)
-        at = node.inputs[0]
-    if start is None or not reduced:
-        return "it comes from a product that is no norm"
-    return _moved(start, affine, tuple(nodes), tuple(values))
-
-
-def _is_mean(node: ir.Node, last: int) -> bool:
-    axes = array(node.inputs[1]) if len(node.inputs) > 1 else None
-    fits = axes is not None and [int(a) % (last + 1) for a in axes.ravel()] == [last]
-    return _is(node, "", "ReduceMean") and fits and bool(attribute(node, "keepdims", 1))
+    start = norm.inputs[0]
+    assert start is not None, "a norm reads something"
+    return _moved(start, affine, (affine, norm), (affine.outputs[0], scaled))
 
 
 def _moved(

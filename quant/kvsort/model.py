@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgegate.graph import Array, shape
+from edgegate.graph import Array, attribute, shape
 from edgegate.quant.kvsort.choose import Vectors
 from edgegate.quant.kvsort.rewrite import projections
 from edgegate.quant.kvsort.sites import Side, Site
@@ -84,7 +84,10 @@ def _root(moments: Array) -> Array:
 def _normed(side: Side, y: Array, gain: Array | None) -> Array:
     if side.gain is None or gain is None:
         return y
-    y = y - y.mean(axis=-1, keepdims=True) if side.gain.op_type == "LayerNormalization" else y
+    scaled = side.gain.inputs[0]
+    norm = None if scaled is None else scaled.producer()
+    assert norm is not None, "a gain is that of a norm"
+    y = y - y.mean(axis=-1, keepdims=True) if attribute(norm, "centre") else y
     return np.asarray(y / np.sqrt((y**2).mean(axis=-1, keepdims=True) + np.finfo(np.float64).tiny) * gain)
 
 

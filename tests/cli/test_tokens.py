@@ -62,5 +62,12 @@ def test_tokens_are_quantized_in_blocks(path, data, edgegate):
     assert found["wush"] > found["none"] + 0.5
 
 
-def test_a_program_takes_no_tokens(path, edgegate):
-    assert "ids: is int64" in edgegate.refused(3, "compile", str(path), "--format", "w4a8_bfp")[0]
+def test_a_program_takes_tokens(path, edgegate):
+    target, tokens = path.parent / "lm.egate", path.parent / "few.npz"
+    ids = np.random.default_rng(5).integers(0, WORDS, (1, LENGTH))
+    np.savez(tokens, ids=ids)
+    edgegate.good("compile", str(path), "--format", "w4a8_bfp", "-o", str(target))
+    edgegate.good("run", str(target), "--input", str(tokens), "--output", str(path.parent / "y.npz"))
+    found = np.load(path.parent / "y.npz")["logits"]
+    wanted = ort.InferenceSession(path).run(None, {"ids": ids})[0]
+    assert 10 * np.log10(np.square(wanted).sum() / np.square(found - wanted).sum()) > 15

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import edgegate
-from edgegate import interpreter, runtime
+from edgegate import interpreter, replay, runtime
 from edgegate.stages import prove
 from edgegate.targets._machine import machine
 from edgegate.targets.llvm import executable
@@ -58,7 +58,7 @@ def test_one_answer_on_the_whole_test_set(example: Any) -> None:
 def test_the_self_test_passes_on_any_number_of_threads(example: Any) -> None:
     _, data, artifact = example
     for threads in (1, 2, None):
-        assert runtime.verify(runtime.Session(artifact, threads=threads)) == (3 if data == "calibrated" else 2)
+        assert replay.verify(runtime.Session(artifact, threads=threads)) == (3 if data == "calibrated" else 2)
 
 
 def test_what_was_proved_is_written_down(example: Any) -> None:
@@ -119,5 +119,5 @@ def test_threads_and_processor_are_taken_from_the_options() -> None:
     assert made.manifest.options["threads"] == 1 and made.manifest.batch == 4
     assert made.manifest.target.mcpu == (made.manifest.options["mcpu"] or machine("", "").mcpu)
     assert "avx512f" not in made.manifest.target.features or not made.manifest.options["mcpu"]
-    assert runtime.verify(runtime.Session(made)) == 3
+    assert replay.verify(runtime.Session(made)) == 3
     assert np.asarray(made(images[:7])).shape == (7, 10), "a batch may be partly idle"

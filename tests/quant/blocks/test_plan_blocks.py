@@ -46,7 +46,7 @@ def test_a_transformed_model_computes_what_it_did(transform: str, blind: bool) -
     stages.floating(model)
     np.testing.assert_allclose(outputs(model, feeds(*DIMS)), wanted, rtol=1e-4, atol=2e-5)
     assert len(scheme.transforms) == (0 if transform == "none" else len({t.source for t in scheme.transforms.values()}))
-    assert len(report.layers) == len(scheme.blocks) + 1  # the gain of the RMSNorm is no layer for blocks
+    assert len(report.layers) == len(scheme.blocks) + 2  # the gains of norms are no layers for blocks
 
 
 def test_without_data_the_gains_of_norms_decide() -> None:
