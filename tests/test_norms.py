@@ -18,6 +18,7 @@ import edgegate
 from edgegate import interpreter
 from edgegate.ops import Interval
 from edgegate.ops.row_norm import bounds, reference
+from edgegate.passes.to_integer import norms
 from edgegate.quant.fixed_point import fixed_point
 
 
@@ -73,19 +74,46 @@ def test_the_error_is_that_of_one_rounding(rows, centre, wide, level, seed):
     real = x.astype(np.float64) - centre * x.mean(-1, keepdims=True)
     length = np.sqrt(np.square(real).sum(-1, keepdims=True))
     wanted = np.where(length > 0, real / np.where(length > 0, length, 1), 0) * 30000
-    multiplier, shift = fixed_point(Fraction(30000) / Fraction(rows**0.5) ** centre)  # m / sqrt(W) is sqrt(n) too long
-    factor = {"zero_point": 0, "centre": centre, "epsilon": 0, "multiplier": multiplier, "shift": shift}
+    parts = centre * rows
+    multiplier, shift = fixed_point(Fraction(30000) / Fraction(max(parts, 1) ** 0.5))  # m / sqrt(W) is sqrt(K) too long
+    factor = {"zero_point": 0, "parts": parts, "epsilon": 0, "multiplier": multiplier, "shift": shift}
     y = reference(x, **factor, output_zero_point=0, low=-32768, high=32767, to=5)
     assert np.abs(y - wanted).max() <= 0.51
+
+
+@pytest.mark.parametrize("wide", [True, False])
+@pytest.mark.parametrize("size", [1 << 15, 100003, 1 << 20])
+def test_rows_too_long_for_an_exact_mean(size, wide):
+    dtype, name = (np.int16, "int16") if wide else (np.int8, "int8")
+    info, rng = np.iinfo(dtype), np.random.default_rng(0)
+    x = np.stack([rng.normal(-0.7 * info.max, 0.1 * info.max, size), rng.uniform(-1, 1, size) * info.max])
+    x = np.clip(np.rint([*x, np.full(size, info.min), np.arange(size) == 5]), info.min, info.max).astype(dtype)
+    parts = norms._parts(size, name)
+    assert parts == size or wide
+    multiplier, shift = fixed_point(Fraction(1000) * Fraction(size**0.5) / Fraction(parts**0.5))
+    factor = {"zero_point": 0, "parts": parts, "epsilon": 0, "multiplier": multiplier, "shift": shift}
+    rest = {"output_zero_point": 0, "low": -32768, "high": 32767, "to": 5}
+    assert bounds(Interval(low=int(info.min), high=int(info.max), dims=x.shape), **factor, **rest).output.high == 32767
+    y, real = reference(x, **factor, **rest), x.astype(np.float64)
+    off = real - real.mean(-1, keepdims=True)
+    wanted = off / np.maximum(np.sqrt(np.square(off).mean(-1, keepdims=True)), 1e-30) * 1000
+    assert np.abs(y - np.clip(wanted, -32768, 32767))[[0, 1, 2]].max() <= 0.51
+    assert np.array_equal(y[3], np.where(np.arange(size) == 5, min(32767, round(wanted[3, 5])), y[3, 0]))
 
 
 def test_what_overflows_is_refused():
     factor = {"zero_point": 0, "epsilon": 0, "multiplier": 1 << 30, "shift": 20, "output_zero_point": 0}
     rest = {**factor, "low": -128, "high": 127, "to": 3}
-    wide = {"low": -32768, "high": 32767}
-    assert bounds(Interval(**wide, dims=(1, (1 << 15) - 1)), centre=1, **rest).output.high == 127
-    for dims, centre, change in (
-        ((1, 1 << 15), 1, {}),
+    assert (
+        bounds(Interval(low=-32768, high=32767, dims=(1, (1 << 15) - 1)), parts=(1 << 15) - 1, **rest).output.high
+        == 127
+    )
+    for dims, parts, change in (
+        ((1, 1 << 15), 1 << 15, {}),
+        ((1, 1 << 20), 1 << 14, {}),
+        ((1, 1 << 31), 1, {}),
+        ((1, 8), 9, {}),
+        ((1, 8), -1, {}),
         ((1, 8), 0, {"shift": 33}),
         ((1, 8), 0, {"multiplier": 1}),
         ((1, 8), 0, {"epsilon": 1 << 62}),
@@ -93,4 +121,4 @@ def test_what_overflows_is_refused():
         ((), 0, {}),
     ):
         with pytest.raises(OverflowError):
-            bounds(Interval(**wide, dims=dims), centre=centre, **{**rest, **change})
+            bounds(Interval(low=-32768, high=32767, dims=dims), parts=parts, **{**rest, **change})

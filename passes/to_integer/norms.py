@@ -25,16 +25,25 @@ def row_norm(lowering: Lowering, node: ir.Node) -> None:
     centre, mean = int(attribute(node, "centre")), int(attribute(node, "mean"))
     size, output = x.dims[-1], node.outputs[0]
     target = lowering.storage(output)
-    # mean: y = d sqrt(n) / sqrt(sum d^2 + n e), and with centre y = m / sqrt(W + n^2 e), which has its n in m and W.
-    squared = Fraction(size) ** (mean - centre)
-    epsilon = Fraction(float(attribute(node, "epsilon"))) / Fraction(x.storage.scale) ** 2 * size ** (centre + mean)
+    parts = _parts(size, x.storage.dtype) if centre else 0
+    # y = d sqrt(n) / sqrt(sum d^2 + n e) with a mean; with a centre d has become m = K d, and W is K sum d^2.
+    squared = Fraction(size) ** mean / max(parts, 1)
+    epsilon = Fraction(float(attribute(node, "epsilon"))) / Fraction(x.storage.scale) ** 2 * size**mean * max(parts, 1)
     multiplier, shift = _factor(_root(squared) / Fraction(target.scale), str(output.name))
     attributes = {
-        "zero_point": x.storage.zero_point, "centre": centre, "epsilon": round(epsilon),
+        "zero_point": x.storage.zero_point, "parts": parts, "epsilon": round(epsilon),
         "multiplier": multiplier, "shift": shift, **output_attributes(target),
     }  # fmt: skip
     value = lowering.emit("RowNorm", [x.value], str(output.name), dtype_of(target), x.dims, attributes)
     lowering.keep(output, Stored(value=value, storage=target, order=x.order))
+
+
+def _parts(size: int, dtype: str) -> int:
+    """In how many parts of a step the mean is taken off: exactly, in n, or in as many as 64 bits leave room for."""
+    reach = 1 << 15 if dtype == "int16" else 255
+    of_elements = ((1 << 31) - 1) // (2 * reach)
+    of_squares = (1 << 61) // (size * max(reach**2 + 1, 2 * size))
+    return max(min(size, of_elements, of_squares), 1)
 
 
 def _root(square: Fraction) -> Fraction:
