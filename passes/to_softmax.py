@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import array, attribute, constant, insert, matches, shape
-from edgegate.passes._rewrite import is_float, operand, put
+from edgegate.passes._rewrite import is_float, operand, operands, put
 from edgegate.passes._row_sums import reduced_axes
 from edgegate.passes.drop_unused import drop_unused
 from edgegate.passes.mask_softmax import HIDDEN
@@ -18,12 +18,13 @@ FAINT = 1e-4
 def to_softmax(model: ir.Model) -> None:
     """Turn ``exp(x) / sum(exp(x))`` into Softmax, ``log(softmax(x))`` and ``x - logsumexp(x)`` into LogSoftmax.
 
-    What is the same for a whole row, such as its maximum, may be added to ``x`` or taken off; it goes. Any other
+    What is the same for a whole row, such as its maximum, may be added to ``x`` or taken off; it goes. A number beside
+    the sum is one more element of each row. Any other
     logsumexp becomes what its LogSoftmax takes off the greatest of ``x``. In integers the exponentials of a row are
     relative to its own greatest, where an ``Exp`` by itself has one scale for all rows.
     """
     for node in matches(model, "Div"):
-        _quotient(node)
+        _quotient(model, node)
     for node in matches(model, "Softmax"):
         _shifted(node)
     for node in matches(model, "Log"):
@@ -41,33 +42,55 @@ def _axis(node: ir.Node) -> int:
     return int(attribute(node, "axis", -1)) % len(shape(operand(node)))
 
 
-def _quotient(node: ir.Node) -> None:
-    exponential, divisor = operand(node), operand(node, 1)
-    maker, total = exponential.producer(), divisor.producer()
-    if maker is None or total is None or not is_float(exponential) or (maker.domain, maker.op_type) != ("", "Exp"):
+def _quotient(model: ir.Model, node: ir.Node) -> None:
+    exponential = operand(node)
+    maker, found = exponential.producer(), _total(operand(node, 1))
+    if maker is None or not is_float(exponential) or (maker.domain, maker.op_type) != ("", "Exp") or found is None:
         return
-    faint = None
-    while total.op_type in ("Expand", "Identity", "Add", "Max", "Clip"):
-        if total.op_type in ("Add", "Max", "Clip"):
-            faint = _number(total, faint)
-        inner = operand(total).producer()
-        if inner is None or faint == np.inf:
-            return
-        total = inner
-    if total.op_type != "ReduceSum" or operand(total) is not exponential or not attribute(total, "keepdims", 1):
+    total, added, held = found
+    axes, source = reduced_axes(total), operand(maker)
+    if operand(total) is not exponential or not attribute(total, "keepdims", 1) or len(axes) != 1:
         return
-    axes = reduced_axes(total)
-    if len(axes) == 1 and (not faint or (faint <= FAINT and _is_below_its_maximum(operand(maker), axes[0]))):
-        put(node, "Softmax", [_unshifted(operand(maker), axes[0])], {"axis": axes[0]})
+    if added + held == 0 or (added + held <= FAINT and _is_below_its_maximum(source, axes[0])):
+        put(node, "Softmax", [_unshifted(source, axes[0])], {"axis": axes[0]})
+    elif held == 0:
+        _with_one_more(model, node, source, axes[0], added)
 
 
-def _number(node: ir.Node, so_far: float | None) -> float:
-    """What a node holds against zeros, with what another one does; infinite if it is no single number."""
-    data = array(node.inputs[1]) if len(node.inputs) > 1 else None
-    upper = node.op_type == "Clip" and len(node.inputs) > 2 and node.inputs[2] is not None
-    if upper or data is None or data.size != 1 or float(data.reshape(())) < 0:
-        return np.inf
-    return float(data.reshape(())) + (so_far or 0.0)
+def _total(value: ir.Value) -> tuple[ir.Node, float, float] | None:
+    """The ReduceSum that a divisor is, and the numbers that are added to it, or that it is at least."""
+    added = held = 0.0
+    while (maker := value.producer()) is not None and not maker.domain:
+        if maker.op_type == "ReduceSum":
+            return maker, added, held
+        both = operands(maker)
+        number = None if both is None or both[1].size != 1 else float(both[1].reshape(()))
+        match maker.op_type:
+            case "Expand" | "Identity":
+                value = operand(maker)
+            case "Add" if both is not None and number is not None and number >= 0:
+                value, added = both[0], added + number
+            case "Max" | "Clip" if both is not None and number is not None and number >= 0:
+                value, held = both[0], held + number
+            case _:
+                return None
+    return None
+
+
+def _with_one_more(model: ir.Model, node: ir.Node, x: ir.Value, axis: int, number: float) -> None:
+    """Put ``exp(x) / (number + sum(exp(x)))`` as a Softmax of rows with one more element, log(number), cut off again.
+
+    Source: Miller, "Attention Is Off By One", 2023.
+    """
+    name, dims, kind = str(node.outputs[0].name), list(shape(x)), ir.DataType.FLOAT
+    one = [*dims[:axis], 1, *dims[axis + 1 :]]
+    more = constant(model, f"{name}.more", np.full(one, np.log(number), np.float32))
+    dims[axis] += 1
+    whole = insert(node, "Concat", [x, more], {"axis": axis}, domain="", name=f"{name}.row", dtype=kind, dims=dims)
+    shares = insert(node, "Softmax", [whole], {"axis": axis}, domain="", name=f"{name}.all", dtype=kind, dims=dims)
+    ends = {"starts": 0, "ends": dims[axis] - 1, "axes": axis, "steps": 1}
+    inputs = [constant(model, f"{name}.{key}", np.array([at], np.int64)) for key, at in ends.items()]
+    put(node, "Slice", [shares, *inputs])
 
 
 def _is_below_its_maximum(value: ir.Value, axis: int) -> bool:

@@ -40,6 +40,8 @@ FORMS = {
         lambda x: (lambda e: e / e.sum(-1, keepdim=True).clamp(min=1e-8))(below(x).exp()),
         "Softmax",
     ),
+    "one beside the sum": (lambda x: x.exp() / (1 + x.exp().sum(-1, keepdim=True)), "Softmax"),
+    "a number beside a sum": (lambda x: share(x.exp(), 1, 0.3), "Softmax"),
     "twice below": (lambda x: F.softmax(below(x), -1), "Softmax"),
     "with what rows share": (lambda x: F.softmax(x + x[..., :1] - 3, -1), "Softmax"),
     "masked": (lambda x: share(below(torch.where(CAUSAL, x, torch.tensor(-1e9))).exp()), "MaskedSoftmax"),
@@ -65,8 +67,8 @@ def test_it_is_found_and_the_same(name):
 OTHERS = {
     "another sum": lambda x: x.exp() / x.exp().sum(1, keepdim=True).exp().sum(-1, keepdim=True),
     "another base": lambda x: x.exp() / (2 * x).exp().sum(-1, keepdim=True),
-    "a loud constant": lambda x: share(below(x).exp(), faint=1.0),
-    "a constant beside small sums": lambda x: share(x.exp(), faint=1e-5),
+    "a loud limit": lambda x: x.exp() / x.exp().sum(-1, keepdim=True).clamp(min=0.1),
+    "a limit on both sides": lambda x: x.exp() / x.exp().sum(-1, keepdim=True).clamp(min=1e-6, max=9.0),
     "two axes": lambda x: share(x.exp(), (1, 2)),
 }
 
