@@ -17,7 +17,7 @@ from edgegate.quant.product_storage import no_integers
 from edgegate.report import report
 from edgegate.stages import Proof
 from edgegate.stages.scans import roll
-from edgegate.targets import names, target
+from edgegate.targets import SEQUENCES, names, target
 
 if TYPE_CHECKING:
     from edgegate.artifact import Artifact
@@ -44,6 +44,8 @@ def compile_model(source: Any, example: Any, options: CompileOptions) -> Artifac
         raise ValueError(f"target must be one of {', '.join(names())}, got {options.target!r}")
     if options.form != "integer":
         raise ValueError(f"a program is made of integers: form must be integer, got {options.form!r}")
+    if options.steps is not None and options.target not in SEQUENCES:
+        raise ValueError(f"steps is for {', '.join(sorted(SEQUENCES))}, not {options.target}: it goes step by step")
     build = target(options.target)(options)
     given = None if options.gate_data is None else gates.labelled(options.gate_data)
     model, _, proof = integer_model(source, example, options)

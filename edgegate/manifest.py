@@ -8,7 +8,6 @@ signature: whoever can write a program can write its manifest too, so run artifa
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,59 +15,22 @@ from typing import Any
 
 from edgegate import _json
 from edgegate.errors import FileError
-from edgegate.storage import Edge, Scores, Thresholds, edge_of
+from edgegate.io_spec import IOSpec as IOSpec
+from edgegate.storage import Scores, Thresholds, edge_of
 
 FORMAT = 1
 """Version of the artifact's layout."""
 MANIFEST = "manifest.json"
+SEQUENCE = "sequence.so"
+"""The program of whole sequences, where there is one."""
 MANIFEST_LIMIT = 64 << 20
 """Largest manifest, in bytes."""
-FILE_NAME = re.compile(r"(?:[a-z0-9_]{1,64}/)?[A-Za-z0-9_]{1,64}\.(?:onnx|so|npz|json|c|h|cu|cubin|ptx|v|md|txt)")
+FILE_NAME = re.compile(r"(?:[a-z0-9_]{1,64}/)?[A-Za-z0-9_]{1,64}\.(?:egate|onnx|so|npz|json|c|h|cu|cubin|ptx|v|md|txt)")
 """The names that the files of an artifact may have."""
-DTYPES = ("float32", "int8", "uint8", "int16", "int32", "int64", "bool")
+STEPS_LIMIT = 1 << 20
+"""Most steps of one call."""
 FIELDS = ("format", "edgegate", "arithmetic", "target", "inputs", "outputs", "files", "digest")
 NOTES = ("versions", "options", "gates", "proof")
-
-
-@dataclass(frozen=True, kw_only=True)
-class IOSpec:
-    """One input or output of a program.
-
-    Attributes:
-        name: As in the user's model.
-        shape: Of one call, batch included.
-        dtype: What the user gives or gets.
-        storage: How the program takes or gives it; None: as it is.
-
-    Raises:
-        ValueError: An attribute is impossible.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    storage: Edge | None = None
-
-    def __post_init__(self) -> None:
-        if not (0 < len(self.name) <= 1000 and self.name.isprintable()):
-            raise ValueError(f"a name must be printable, got {ascii(self.name)[:60]}")
-        if self.dtype not in DTYPES:
-            raise ValueError(f"a dtype must be one of {', '.join(DTYPES)}, got {self.dtype!a}")
-        if self.storage is not None and self.dtype != "float32":
-            raise ValueError(f"{self.name}: only float32 has a storage, not {self.dtype}")
-        object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
-        if len(self.shape) > 16 or min(self.shape, default=1) < 1 or math.prod(self.shape) > 2**31:
-            raise ValueError(f"{self.name}: impossible shape {list(self.shape)}")
-
-    @property
-    def stored_dtype(self) -> str:
-        """What the program itself takes or gives."""
-        return self.storage.dtype if self.storage else self.dtype
-
-    @property
-    def stored_shape(self) -> tuple[int, ...]:
-        """Of what the program itself takes or gives: thresholds make bits of an axis of their own."""
-        return (*self.shape, self.storage.bits) if isinstance(self.storage, Thresholds) else self.shape
 
 
 def samples(inputs: Sequence[IOSpec], outputs: Sequence[IOSpec]) -> int:
@@ -179,6 +141,8 @@ class Manifest:
             first, second = specs[before], specs[after]
             if (first.shape, first.dtype, first.storage) != (second.shape, second.dtype, second.storage):
                 raise ValueError(f"state {before} is not stored like {after}")
+        if bool(self.steps) != (SEQUENCE in self.files) or (self.steps and not self.states):
+            raise ValueError(f"options: steps is {self.steps}; a step has them, with the program {SEQUENCE}")
 
     def _check_point(self) -> None:
         """A threshold is one integer, and what it is by default fits it."""
@@ -206,6 +170,14 @@ class Manifest:
         if not isinstance(pairs, list) or not all(isinstance(pair, str) and "=" in pair for pair in pairs):
             raise ValueError(f"options: state must be a list of INPUT=OUTPUT, got {ascii(pairs)[:60]}")
         return [(before, after) for before, _, after in (pair.partition("=") for pair in pairs)]
+
+    @property
+    def steps(self) -> int:
+        """The steps that one call of the program of sequences does; 0 without one."""
+        steps = self.options.get("steps", 0)
+        if type(steps) is not int or not 0 <= steps <= STEPS_LIMIT:
+            raise ValueError(f"options: steps must be at most {STEPS_LIMIT}, got {ascii(steps)[:60]}")
+        return steps
 
     @property
     def shown(self) -> tuple[IOSpec, ...]:

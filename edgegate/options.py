@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgegate.manifest import STEPS_LIMIT
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -50,6 +52,8 @@ class CompileOptions:
             :func:`edgegate.sequences.over_time` takes it, without the states; a session holds them, a circuit
             has registers.
         gate_data: Labelled data to choose the thresholds of gates with: inputs by name, and ``labels``, 1 for each
+        steps: Of a model that is a step: also make a program that runs so many steps in one compiled loop, for
+            :meth:`edgegate.runtime.Session.steps`, which gives the same bits in less time; None: none.
             sample that is of interest; None: thresholds are what theta means in integers.
         recall: Share of the samples of interest that the gates are to let through, of ``gate_data``.
         form: Of a quantized model: "integer"; "qdq": float, with standard blocked QuantizeLinear and
@@ -82,6 +86,7 @@ class CompileOptions:
     state: str | Sequence[str] | Mapping[str | int, str | int] = ()
     gate_data: Mapping[str, np.ndarray[Any, np.dtype[Any]]] | None = None
     recall: float = 0.99
+    steps: int | None = None
     form: str = "integer"
 
     def __post_init__(self) -> None:
@@ -124,6 +129,8 @@ class CompileOptions:
         if not all(map(all, sides)) or len({before for before, _ in sides}) < len(sides):
             raise ValueError(f"state must be INPUT=OUTPUT, each input once, got {', '.join(self.states)}")
 
+        if self.steps is not None and not (self.state and 1 <= self.steps <= STEPS_LIMIT):
+            raise ValueError(f"steps must be 1 to {STEPS_LIMIT} of a model with state, got {self.steps}")
     @property
     def states(self) -> tuple[str, ...]:
         """``state`` as "INPUT=OUTPUT"."""
@@ -172,6 +179,8 @@ class CompileOptions:
             described["gate_data"], described["recall"] = _digest(self.gate_data), float(self.recall)
         return described
 
+        if self.steps is not None:
+            described["steps"] = self.steps
 
 def _digest(arrays: Mapping[str, np.ndarray[Any, np.dtype[Any]]]) -> str:
     digest = hashlib.sha256()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from edgegate._npz import Array
 from edgegate._program import Program, aligned, processors
 from edgegate._programs import program_of
 from edgegate.artifact import Artifact
+from edgegate.chunks import Chunk
 from edgegate.errors import InputError, MismatchError
 from edgegate.files import Path
 from edgegate.manifest import IOSpec
@@ -54,6 +56,7 @@ class Session:
         self.inputs, self.outputs = manifest.inputs, manifest.outputs
         count = threads or len(processors())
         self._program = program_of(artifact, device=device, threads=count)
+        self._chunk = Chunk(artifact, device=device, threads=count) if manifest.steps else None
         self._quantizers = [entry(spec) for spec in self.inputs]
         self.thresholds = point.thresholds(artifact, operating_point)
         self._given = [spec for spec in self.inputs if spec.name not in self.thresholds]
@@ -135,11 +138,26 @@ class Session:
     def run_steps(self, feed: Mapping[str, Any]) -> dict[str, Array]:
         """:meth:`steps` on inputs by name; the outputs by name."""
         data = {name: np.asarray(given) for name, given in feed.items()}
-        found = list(sequences.runs(data, {spec.name: spec.shape for spec in self._fresh}))
-        if len(found) != 1:
-            raise InputError(f"expected one sequence, got {len(found)}: reset the states between them")
-        made = [self.advance(inputs) for inputs in found[0]]
-        return {spec.name: np.stack([results[spec.name] for results in made]) for spec in self._shown}
+        timed, count, steps = sequences.timed(data, {spec.name: spec.shape for spec in self._fresh})
+        if count != 1:
+            raise InputError(f"expected one sequence, got {count}: reset the states between them")
+        size, made = self._chunk.steps if self._chunk else steps, []
+        for start in range(0, steps, size):
+            made += self._chunked({name: array[0, start : start + size] for name, array in timed.items()})
+        return {spec.name: np.concatenate([results[spec.name] for results in made]) for spec in self._shown}
+
+    def _chunked(self, feed: Mapping[str, Array]) -> list[dict[str, Array]]:
+        """Some steps: at once, if they are as many as one program does, else one by one."""
+        count = len(next(iter(feed.values())))
+        if self._chunk and count == self._chunk.steps:
+            with suppress(InputError):  # is raised again by the step that it is about
+                taken = self._chunk.taken(feed)
+                with self._lock:
+                    results, held = self._chunk.run(taken, self.memory.arrays, self.thresholds)
+                    self.memory.arrays.update(held)
+                return [results]
+        steps = (self.advance({name: array[i] for name, array in feed.items()}) for i in range(count))
+        return [{name: array[None] for name, array in results.items()} for results in steps]
 
     def _remember(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         """Keep what the next step needs of this one."""

@@ -46,6 +46,21 @@ def over_time(data: Array, dims: Sequence[int], name: str) -> Array:
     return made
 
 
+def timed(data: Mapping[str, Array], dims: Mapping[str, Sequence[int]]) -> tuple[dict[str, Array], int, int]:
+    """The inputs by name, each as :func:`over_time` gives it; how many runs, and how many steps.
+
+    Arguments and errors are those of :func:`runs`.
+    """
+    if set(data) != set(dims):
+        raise InputError(f"expected data of {', '.join(dims)}, got {', '.join(data) or 'none'}")
+    found = {name: over_time(array, dims[name], name) for name, array in data.items()}
+    lengths = {array.shape[:2] for array in found.values()}
+    if len(lengths) > 1:
+        raise InputError(f"the inputs differ in sequences and steps: {sorted(lengths)}")
+    ((count, steps),) = lengths or {(0, 0)}
+    return found, count, steps
+
+
 def runs(data: Mapping[str, Array], dims: Mapping[str, Sequence[int]]) -> Iterator[Iterator[dict[str, Array]]]:
     """The inputs by name, step by step, of one run after the other.
 
@@ -56,12 +71,6 @@ def runs(data: Mapping[str, Array], dims: Mapping[str, Sequence[int]]) -> Iterat
     Raises:
         InputError: Inputs are missing or of the wrong shape, or differ in runs or steps.
     """
-    if set(data) != set(dims):
-        raise InputError(f"expected data of {', '.join(dims)}, got {', '.join(data) or 'none'}")
-    timed = {name: over_time(array, dims[name], name) for name, array in data.items()}
-    lengths = {array.shape[:2] for array in timed.values()}
-    if len(lengths) > 1:
-        raise InputError(f"the inputs differ in sequences and steps: {sorted(lengths)}")
-    ((count, steps),) = lengths or {(0, 0)}
+    found, count, steps = timed(data, dims)
     for run in range(count):
-        yield ({name: array[run, step] for name, array in timed.items()} for step in range(steps))
+        yield ({name: array[run, step] for name, array in found.items()} for step in range(steps))

@@ -18,7 +18,8 @@ def over_time(model: ir.Model, steps: int) -> ir.Model:
 
     Inputs that are no states have time as their new first axis, and so have outputs that are more than states. A state
     goes in as it is before the first step and comes out as it is after the last; so sequences longer than ``steps`` are
-    run in pieces. Where an output is both, its sequence is called ``<name>.sequence``.
+    run in pieces. Where an output is both, its sequence is called ``<name>.sequence``, and comes behind all outputs.
+    The last of a state that is an input in the next step is called ``<state>.last``, and comes behind those, stored.
 
     Args:
         model: Of integers, a step with states; it is not changed.
@@ -105,6 +106,10 @@ class _Sequence:
             if both:
                 self._second(value, sequences[name])
             self._read(value, source)
+        for (before, after), source in zip(self.pairs, end.outputs, strict=False):
+            if after not in self.left:  # what an input was in the last step is seen nowhere else
+                source.name = f"{before}.last"
+                self.graph.outputs.append(source)
 
     def _read(self, output: ir.Value, source: ir.Value) -> None:
         """Let a graph output come from ``source``."""

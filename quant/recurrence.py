@@ -48,7 +48,8 @@ def accumulating(model: ir.Model, groups: Groups) -> set[str]:
     """
     values = {str(v.name): v for v in _values(model)}
     pairs = [(values[before], values[after]) for before, after in states(model)]
-    found = {groups.owner(str(before.name)) for before, after in pairs if _is_computed(after, before)}
+    kept = [(before, after) for before, after in pairs if str(before.name) in groups]  # a count is exact as it is
+    found = {groups.owner(str(before.name)) for before, after in kept if _is_computed(after, before)}
     return found.union(*(_fed_back(loop, groups) for loop in loops(model.graph)))
 
 

@@ -31,6 +31,9 @@ BUILT_IN = {
 }
 """Name to ``module:function``: imported when asked for, since TVM takes seconds."""
 
+SEQUENCES = frozenset({"llvm"})
+"""The targets that make a program of whole sequences, where it is asked for."""
+
 
 def names() -> list[str]:
     """Every target, sorted."""

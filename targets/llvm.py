@@ -11,8 +11,10 @@ import tvm
 
 from edgegate import files
 from edgegate.artifact import Artifact
+from edgegate.manifest import SEQUENCE
 from edgegate.options import CompileOptions
-from edgegate.stages import Proof
+from edgegate.passes.over_time import over_time
+from edgegate.stages import Proof, prove
 from edgegate.targets._artifact import artifact_of
 from edgegate.targets._machine import Machine, machine
 from edgegate.targets._tvm import emit
@@ -39,8 +41,15 @@ def llvm(options: CompileOptions) -> Build:
     made_for.compiler()
 
     def build(model: ir.Model, proof: Proof) -> Artifact:
-        program = shared_library(executable(model, made_for, options.threads, options.logic), made_for)
-        return artifact_of(model, proof, options, made_for.described("llvm"), {"program.so": program})
+        models = {"program.so": model}
+        if options.steps is not None:
+            models[SEQUENCE] = over_time(model, options.steps)
+            prove(models[SEQUENCE])
+        programs = {
+            name: shared_library(executable(m, made_for, options.threads, options.logic), made_for)
+            for name, m in models.items()
+        }
+        return artifact_of(model, proof, options, made_for.described("llvm"), programs)
 
     return build
 

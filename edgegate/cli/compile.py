@@ -21,6 +21,9 @@ Logic = Annotated[str, typer.Option("--logic", help="Networks of gates as code (
 Pipeline = Annotated[
     int | None, typer.Option("--pipeline", metavar="N", min=1, help="Registers after every N levels of a circuit.")
 ]
+Steps = Annotated[
+    int | None, typer.Option("--steps", metavar="T", min=1, help="Also a program of T steps at once, for sequences.")
+]
 GateData = Annotated[
     str | None, typer.Option("--gate-data", metavar="FILE", help="Inputs and labels (.npz): where the gates decide.")
 ]
@@ -40,6 +43,7 @@ def compile(
     keys: arguments.Keys = "none", model: arguments.Factory = None, shape: arguments.Shape = None,
     batch: arguments.Batch = 1, mcpu: Mcpu = "", triple: Triple = "", threads: Threads = None,
     logic: Logic = "code", pipeline: Pipeline = None, state: arguments.State = None,
+    steps: Steps = None,
     gate_data: GateData = None, recall: Recall = 0.99, json: Json = False, debug: Debug = False,
 ) -> None:  # fmt: skip
     """Compile a model to an integer-only program."""
@@ -51,7 +55,7 @@ def compile(
         target=target, mcpu=mcpu, triple=triple, threads=threads, model=model, shape=shape, batch=batch, calib=calib,
         calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16, format=format, keys=keys,
         transform=transform, transform_bits=transform_bits, rounding=rounding,
-        logic=logic, pipeline=pipeline, state=state or (), recall=recall,
+        logic=logic, pipeline=pipeline, state=state or (), steps=steps, recall=recall,
         gate_data=None if gate_data is None else arguments.calibration(gate_data),
     )  # fmt: skip
     with api.extra_needed(), progress(f"compiling {source} for {target}"):
