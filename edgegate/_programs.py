@@ -5,10 +5,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any, Protocol
 
+import numpy as np
+
+from edgegate import _cpu
 from edgegate._npz import Array
 from edgegate._program import Program
+from edgegate._staged_program import Runner, StagedProgram
 from edgegate.artifact import Artifact
 from edgegate.errors import FileError
+from edgegate.stage_plan import is_staged, stages_of
 
 PROGRAM = "program.so"
 OTHERS = {
@@ -37,6 +42,8 @@ def program_of(artifact: Artifact, *, device: str | None, threads: int) -> Runna
         ToolchainError: A tool that runs it is missing.
     """
     manifest = artifact.manifest
+    if is_staged(artifact):
+        return StagedProgram(artifact, [_runner(stage, device, threads) for stage in stages_of(artifact)])
     if manifest.target.kind in OTHERS:
         module, _, name = OTHERS[manifest.target.kind].partition(":")
         made: Any = getattr(import_module(module), name)
@@ -47,3 +54,16 @@ def program_of(artifact: Artifact, *, device: str | None, threads: int) -> Runna
     if device is None:
         device = "cuda" if manifest.target.kind == "cuda" else "cpu"
     return Program(artifact.files[PROGRAM], manifest.inputs, device=device, threads=threads)
+
+
+def _runner(stage: Artifact, device: str | None, threads: int) -> Runner:
+    """One stage of an artifact of stages."""
+    _cpu.check(stage.manifest.target)
+    program = program_of(stage, device=device, threads=threads)
+
+    def run(inputs: list[Array]) -> list[Array]:
+        for buffer, array in zip(program.buffers, inputs, strict=True):
+            np.copyto(buffer, array)
+        return program.run()
+
+    return Runner(run=run, outputs=stage.manifest.outputs)

@@ -6,6 +6,7 @@ One file (a zip, nothing compressed) or one folder with the same files:
     model.onnx      the integer graph that the program was made from
     program.so      the compiled program (targets that load as a library)
     vectors.npz     inputs and outputs for the self-test (:mod:`edgegate.vectors`)
+    stage0.egate    the programs of an artifact of stages, artifacts themselves (:mod:`edgegate.stage_plan`)
 
 Nothing is unpacked to the disk, and no byte of a program is executed before the size and the SHA-256
 of every file were checked.
@@ -107,12 +108,23 @@ class Artifact:
             FileError: It cannot be written there.
             ValueError: It is larger than 4 GiB and ``path`` is a file.
         """
-        contents = {MANIFEST: self.manifest.to_bytes(), **dict(sorted(self.files.items()))}
         check(path)
         if _is_folder(path):
-            files.write_folder(path, contents)
+            files.write_folder(path, self._contents())
         else:
-            files.write(path, _zip.pack(contents))
+            files.write(path, self.packed())
+
+    def packed(self) -> list[bytes]:
+        """The parts of the file that :meth:`save` writes."""
+        return _zip.pack(self._contents())
+
+    def _contents(self) -> dict[str, bytes]:
+        return {MANIFEST: self.manifest.to_bytes(), **dict(sorted(self.files.items()))}
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Artifact:
+        """The artifact in the bytes of a file, checked as :meth:`load` does."""
+        return _unpacked(data)
 
     @classmethod
     def load(cls, path: Path) -> Artifact:
@@ -180,7 +192,11 @@ def _allowed(name: str) -> bool:
 
 
 def _read_file(path: Path) -> Artifact:
-    contents = _zip.unpack(files.read(path, _zip.LIMIT), _allowed)
+    return _unpacked(files.read(path, _zip.LIMIT))
+
+
+def _unpacked(data: bytes) -> Artifact:
+    contents = _zip.unpack(data, _allowed)
     if list(contents) != [MANIFEST, *sorted(contents.keys() - {MANIFEST})]:
         raise UnsafeError(f"{MANIFEST} is missing, or the files are not in order")
     manifest = _manifest(contents.pop(MANIFEST))

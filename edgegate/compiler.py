@@ -17,6 +17,7 @@ from edgegate.quant.product_storage import no_integers
 from edgegate.report import report
 from edgegate.stages import Proof
 from edgegate.stages.scans import roll
+from edgegate.staging import staged
 from edgegate.targets import SEQUENCES, names, target
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def compile_model(source: Any, example: Any, options: CompileOptions) -> Artifac
         raise ValueError(f"a program is made of integers: form must be integer, got {options.form!r}")
     if options.steps is not None and options.target not in SEQUENCES:
         raise ValueError(f"steps is for {', '.join(sorted(SEQUENCES))}, not {options.target}: it goes step by step")
-    build = target(options.target)(options)
+    build = staged(options) if options.stage_targets else target(options.target)(options)
     given = None if options.gate_data is None else gates.labelled(options.gate_data)
     model, _, proof = integer_model(source, example, options)
     if given is not None:
@@ -104,7 +105,8 @@ def quantized_model(source: Any, example: Any, options: CompileOptions) -> tuple
 def recipe(options: CompileOptions) -> Recipe:
     """What the options ask of quantization."""
     return Recipe(
-        method=options.calib_method, int16=options.int16, input_range=options.input_range, formats=options.formats,
+        method=options.calib_method, activation_bits=options.activation_bits, int16=options.int16,
+        input_range=options.input_range, formats=options.formats,
         transform=options.transform, transform_bits=options.transform_bits, rounding=options.rounding,
         keys=options.keys,
     )  # fmt: skip

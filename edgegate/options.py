@@ -26,6 +26,8 @@ class CompileOptions:
 
     Attributes:
         target: Name of the target.
+        stage_targets: Names of targets, one for each stage that the gates of the model cut it into; behind a name may
+            stand ",triple=...", ",mcpu=..." or ",threads=..."; () for one program of one piece.
         triple: LLVM's target triple; "": this machine's.
         mcpu: LLVM's name of the processor; "": the target's choice.
         threads: Threads that the program is scheduled for; None: the target's choice.
@@ -36,6 +38,7 @@ class CompileOptions:
         calib_method: How a range is taken from calibration data.
         input_range: Smallest and largest value of the inputs, where there is no calibration data.
         scheme: JSON of a Scheme to follow; None: one is chosen.
+        activation_bits: 8, or 16 for every activation; None: as :class:`edgegate.quant.Recipe` chooses.
         int16: Patterns (as in fnmatch) of the values to store in 16 bits.
         formats: What layers are stored in: "int8", block formats ("bfp12", "mxfp4:mxint8"), and "PATTERN=FORMAT"
             for the layers that match.
@@ -51,9 +54,9 @@ class CompileOptions:
             side is a name, or a place counted from 0. Calibration data is over time then, as
             :func:`edgegate.sequences.over_time` takes it, without the states; a session holds them, a circuit
             has registers.
-        gate_data: Labelled data to choose the thresholds of gates with: inputs by name, and ``labels``, 1 for each
         steps: Of a model that is a step: also make a program that runs so many steps in one compiled loop, for
             :meth:`edgegate.runtime.Session.steps`, which gives the same bits in less time; None: none.
+        gate_data: Labelled data to choose the thresholds of gates with: inputs by name, and ``labels``, 1 for each
             sample that is of interest; None: thresholds are what theta means in integers.
         recall: Share of the samples of interest that the gates are to let through, of ``gate_data``.
         form: Of a quantized model: "integer"; "qdq": float, with standard blocked QuantizeLinear and
@@ -65,6 +68,7 @@ class CompileOptions:
     """
 
     target: str = "llvm"
+    stage_targets: tuple[str, ...] = ()
     triple: str = ""
     mcpu: str = ""
     threads: int | None = None
@@ -75,6 +79,7 @@ class CompileOptions:
     calib_method: str = "mse"
     input_range: tuple[float, float] | None = None
     scheme: str | None = None
+    activation_bits: int | None = None
     int16: tuple[str, ...] = ()
     formats: tuple[str, ...] = ("int8",)
     transform: str = "auto"
@@ -84,9 +89,9 @@ class CompileOptions:
     logic: str = "code"
     pipeline: int | None = None
     state: str | Sequence[str] | Mapping[str | int, str | int] = ()
+    steps: int | None = None
     gate_data: Mapping[str, np.ndarray[Any, np.dtype[Any]]] | None = None
     recall: float = 0.99
-    steps: int | None = None
     form: str = "integer"
 
     def __post_init__(self) -> None:
@@ -103,6 +108,7 @@ class CompileOptions:
         if self.form not in FORMS:
             raise ValueError(f"form must be one of {', '.join(FORMS)}, got {self.form!r}")
         object.__setattr__(self, "int16", tuple(self.int16))
+        object.__setattr__(self, "stage_targets", tuple(self.stage_targets))
         object.__setattr__(self, "formats", (self.formats,) if isinstance(self.formats, str) else tuple(self.formats))
         object.__setattr__(self, "shapes", tuple(map(tuple, self.shapes)))
         if any(min(shape, default=1) < 1 or math.prod(shape) > LARGEST for shape in self.shapes):
@@ -112,6 +118,8 @@ class CompileOptions:
         self._check_circuit()
 
     def _check_range(self) -> None:
+        if self.activation_bits not in (None, 8, 16):
+            raise ValueError(f"activation_bits must be 8 or 16, got {self.activation_bits}")
         if not 0 < self.recall <= 1:
             raise ValueError(f"recall must lie in (0, 1], got {self.recall}")
         if self.input_range is None:
@@ -125,12 +133,12 @@ class CompileOptions:
             raise ValueError(f"pipeline must be at least 1 level between registers, got {self.pipeline}")
         if self.state and self.pipeline is not None:
             raise ValueError("pipeline and state exclude each other: a step needs the state that the last one leaves")
+        if self.steps is not None and not (self.state and 1 <= self.steps <= STEPS_LIMIT):
+            raise ValueError(f"steps must be 1 to {STEPS_LIMIT} of a model with state, got {self.steps}")
         sides = [pair.partition("=")[::2] for pair in self.states]
         if not all(map(all, sides)) or len({before for before, _ in sides}) < len(sides):
             raise ValueError(f"state must be INPUT=OUTPUT, each input once, got {', '.join(self.states)}")
 
-        if self.steps is not None and not (self.state and 1 <= self.steps <= STEPS_LIMIT):
-            raise ValueError(f"steps must be 1 to {STEPS_LIMIT} of a model with state, got {self.steps}")
     @property
     def states(self) -> tuple[str, ...]:
         """``state`` as "INPUT=OUTPUT"."""
@@ -166,21 +174,23 @@ class CompileOptions:
         """The options as plain JSON values for a manifest; data and schemes by their SHA-256."""
         plain = (
             *("target", "triple", "mcpu", "threads", "batch", "model", "calib_method"),
-            *("transform", "transform_bits", "rounding", "keys", "logic"),
+            *("transform", "transform_bits", "rounding", "keys", "logic", "activation_bits"),
         )
         described: dict[str, Any] = {name: getattr(self, name) for name in plain}
         described["int16"], described["formats"] = list(self.int16), list(self.formats)
+        if self.stage_targets:
+            described["stage_targets"] = list(self.stage_targets)
         described["pipeline"], described["state"] = self.pipeline, list(self.states)
         described["shapes"] = [list(shape) for shape in self.shapes]
         described["input_range"] = None if self.input_range is None else list(map(float, self.input_range))
         described["scheme"] = None if self.scheme is None else hashlib.sha256(self.scheme.encode()).hexdigest()
         described["calib"] = "none" if self.calib is None else _digest(self.calib)
+        if self.steps is not None:
+            described["steps"] = self.steps
         if self.gate_data is not None:
             described["gate_data"], described["recall"] = _digest(self.gate_data), float(self.recall)
         return described
 
-        if self.steps is not None:
-            described["steps"] = self.steps
 
 def _digest(arrays: Mapping[str, np.ndarray[Any, np.dtype[Any]]]) -> str:
     digest = hashlib.sha256()

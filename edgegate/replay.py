@@ -8,6 +8,7 @@ from edgegate import vectors
 from edgegate._npz import Array
 from edgegate.errors import FileError, MismatchError
 from edgegate.runtime import Session
+from edgegate.stage_plan import is_staged, stages_of
 
 
 def verify(session: Session) -> int:
@@ -21,6 +22,7 @@ def verify(session: Session) -> int:
     tests = vectors.unpack(files[vectors.VECTORS]) if vectors.VECTORS in files else []
     if not tests:
         raise FileError("the artifact holds no test vectors")
+    inner = [verify(stage.session()) for stage in stages_of(session.artifact)] if is_staged(session.artifact) else []
     for number, test in enumerate(tests):
         if set(test.inputs) != {s.name for s in session.inputs}:
             raise FileError(f"{vectors.VECTORS}: vector {number} has other inputs than the program")
@@ -29,7 +31,7 @@ def verify(session: Session) -> int:
         found = session.run_stored([test.inputs[spec.name] for spec in session.inputs])
         for spec, array in zip(session.outputs, found, strict=True):
             compare(array, test.outputs[spec.name], f"test vector {number}: output {spec.name!r}")
-    return len(tests)
+    return len(tests) + sum(inner)
 
 
 def compare(found: Array, expected: Array, what: str) -> None:

@@ -27,6 +27,10 @@ Steps = Annotated[
 GateData = Annotated[
     str | None, typer.Option("--gate-data", metavar="FILE", help="Inputs and labels (.npz): where the gates decide.")
 ]
+StageTarget = Annotated[
+    list[str] | None,
+    typer.Option("--stage-target", metavar="NAME[,mcpu=...]", help="Target of each stage, in order; repeatable."),
+]
 Recall = Annotated[float, typer.Option("--recall", help="Share of the positives that the gates let through.")]
 Output = Annotated[
     str | None, typer.Option("--output", "-o", help="The artifact: a file, or a folder if it ends in /.")
@@ -36,6 +40,7 @@ Output = Annotated[
 def compile(
     source: arguments.Source,
     target: Annotated[str, typer.Option("--target", help="What to compile for; see edgegate targets.")] = "llvm",
+    stage_target: StageTarget = None,
     calib: arguments.Calib = "none", output: Output = None, calib_method: arguments.Method = "mse",
     input_range: arguments.Range = None, scheme: arguments.SchemePath = None, int16: arguments.Int16 = None,
     format: arguments.Format = None, transform: arguments.Transform = "auto",
@@ -52,6 +57,7 @@ def compile(
     path = output or os.path.splitext(os.path.basename(source))[0] + ".egate"
     writable(path, keep=(source, calib, scheme, gate_data), check=artifact.check)
     options = arguments.options(
+        stage_targets=stage_target or (),
         target=target, mcpu=mcpu, triple=triple, threads=threads, model=model, shape=shape, batch=batch, calib=calib,
         calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16, format=format, keys=keys,
         transform=transform, transform_bits=transform_bits, rounding=rounding,
@@ -61,7 +67,7 @@ def compile(
     with api.extra_needed(), progress(f"compiling {source} for {target}"):
         from edgegate.compiler import compile_model
 
-        _save(compile_model(source, options.example(), options), path, target, json)
+        _save(compile_model(source, options.example(), options), path, " ".join(stage_target or [target]), json)
 
 
 def _save(artifact: Artifact, path: str, target: str, json: bool) -> None:
