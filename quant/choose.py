@@ -9,7 +9,7 @@ The rules, in the order in which they apply:
 3. 16 bits where the recipe asks, or where every reader has a 16-bit form and products of two activations read them
    (:mod:`edgegate.quant.mixing`), 8 bits are too noisy, their
    scale is too much of a guess (:mod:`edgegate.quant.guesses`), a state is computed from itself
-   (:mod:`edgegate.quant.recurrence`), or a layer could overflow int32 with them
+   (:mod:`edgegate.quant.recurrence`), all the model is a step, or a layer could overflow int32 with them
    (:mod:`edgegate.quant.accumulators`); a gate follows the value it multiplies.
 4. Gates within [0, 1] or [-1, 1] have fixed powers of two (:mod:`edgegate.quant.gates`).
 5. Inputs of a Concat, Max or Min share its storage if none loses more than one bit by it.
@@ -46,7 +46,7 @@ from edgegate.quant.multiples import of_multiples
 from edgegate.quant.observe import Observation
 from edgegate.quant.ranges import Range, cut, measured, roomy, synthesised
 from edgegate.quant.recipe import Recipe
-from edgegate.quant.recurrence import accumulating
+from edgegate.quant.recurrence import accumulating, in_a_step
 from edgegate.quant.scheme import Scheme
 from edgegate.quant.sharing import GATE, UNARY, Groups, activations, is_float, is_move
 from edgegate.quant.storage import BlockStorage, Storage, WeightStorage, coarser, narrowed
@@ -198,6 +198,7 @@ def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, i
     wide |= {name for name in read if narrow.isdisjoint(members[name])}
     wide |= between(plan.model, members, narrow) - set(kinds)
     held = accumulating(plan.model, groups) | long_memory.wide(groups, plan.recurrences)
+    held |= in_a_step(plan.model, groups) if recipe.activation_bits is None else set()
     if recipe.int16_below is not None:
         held |= mixing.mixed(plan.model, groups) | exponents(plan.model, groups)
     wide |= {name for name in held if narrow.isdisjoint(members[name])}

@@ -34,7 +34,6 @@ def compounded(model: ir.Model, recipe: Recipe, gates: Container[str]) -> set[st
         product = node.domain == GATE or (node.domain == "" and node.op_type in PRODUCTS)
         degree = min(sum(inputs) if product else max(inputs, default=0), 2)
         for output in filter(is_float, node.outputs):
-            normed = NORM in node.metadata_props or node.op_type == "RowNorm"
-            known = normed or str(output.name) in gates
+            known = NORM in node.metadata_props or str(output.name) in gates
             degrees[str(output.name)] = 0 if known else degree
     return {name for name, degree in degrees.items() if degree > 1}

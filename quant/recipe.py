@@ -24,7 +24,8 @@ class Recipe:
             least squared error of storing what was seen. Without calibration data nothing is cut: synthetic
             inputs say too little of the tails.
         percentile: Share of the values kept by "percentile", in per cent, in (50, 100].
-        activation_bits: 8, or 16 for every activation.
+        activation_bits: 8, or 16 for every activation. None: 8, but in a model that is a step 16 for all but its
+            queues (:func:`edgegate.quant.recurrence.in_a_step`).
         int16: Patterns (fnmatch) of layer or value names stored in 16 bits; each must match something.
         int16_below: Values whose 8-bit signal-to-noise ratio, over what was seen, is below this many dB get
             16 bits, if every op that reads them has a 16-bit form; so do, without calibration data and
@@ -56,9 +57,9 @@ class Recipe:
 
     method: str = "mse"
     percentile: float = 99.99
-    activation_bits: int = 8
+    activation_bits: int | None = None
     int16: tuple[str, ...] = ()
-    int16_below: float | None = 20.0
+    int16_below: float | None = 32.0
     weight_method: str = "mse"
     bias_correction: bool = True
     input_range: tuple[float, float] | None = None
@@ -74,7 +75,7 @@ class Recipe:
     def __post_init__(self) -> None:
         _one_of("method", self.method, METHODS)
         _one_of("weight_method", self.weight_method, WEIGHT_METHODS)
-        _one_of("activation_bits", self.activation_bits, (8, 16))
+        _one_of("activation_bits", self.activation_bits, (None, 8, 16))
         self._check_blocks()
         if not 50 < self.percentile <= 100:
             raise ValueError(f"percentile must lie in (50, 100], got {self.percentile}")

@@ -53,6 +53,17 @@ def accumulating(model: ir.Model, groups: Groups) -> set[str]:
     return found.union(*(_fed_back(loop, groups) for loop in loops(model.graph)))
 
 
+def in_a_step(model: ir.Model, groups: Groups) -> set[str]:
+    """Owners of all activations of a model that is a step, but for its queues; none of any other model.
+
+    A step reads every weight for one row of activations: what those take is nothing beside it, and what they lose adds
+    up over the steps. A queue (a cache of keys and values) may be as large as the weights, and stays as it is.
+    """
+    pairs = states(model)
+    queues = {groups.owner(before) for before, _ in pairs if before in groups} - accumulating(model, groups)
+    return set(groups.owners()) - queues if pairs else set()
+
+
 def _fed_back(loop: Loop, groups: Groups) -> set[str]:
     """Owners of all that a loop computes from its states to make their next ones, sums of the input with them too.
 

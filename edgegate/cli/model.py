@@ -34,6 +34,7 @@ Shape = Annotated[
 SchemePath = Annotated[
     str | None, typer.Option("--scheme", metavar="FILE", help="Follow this quantization scheme (JSON).")
 ]
+Bits = Annotated[int | None, typer.Option("--activation-bits", help="8, or 16 for every activation.")]
 Int16 = Annotated[
     list[str] | None, typer.Option("--int16", metavar="PATTERN", help="Store these values in 16 bits; repeatable.")
 ]

@@ -43,6 +43,7 @@ def quantize(
     calib_method: arguments.Method = "mse",
     input_range: arguments.Range = None,
     scheme: arguments.SchemePath = None,
+    activation_bits: arguments.Bits = None,
     int16: arguments.Int16 = None,
     format: arguments.Format = None,
     transform: arguments.Transform = "auto",
@@ -64,6 +65,7 @@ def quantize(
     options = arguments.options(
         model=model, shape=shape, batch=batch, form=form, state=state or (),
         calib=calib, calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16,
+        activation_bits=activation_bits,
         format=format, transform=transform, transform_bits=transform_bits, rounding=rounding, keys=keys,
     )  # fmt: skip
     graph, chosen, findings = _quantized(source, options, drawn=plot)
