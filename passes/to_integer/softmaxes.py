@@ -12,6 +12,7 @@ from edgegate.ops._softmax import tables
 from edgegate.ops.log_softmax import logarithms
 from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored
 from edgegate.passes.to_integer._scaling import dtype_of, output_attributes
+from edgegate.passes.to_integer.elements import raised
 
 LOG_BITS = 61
 """Of the distance of the farthest element: as many as an int64 has room for beside its rounding."""
@@ -71,6 +72,4 @@ def _keep(lowering: Lowering, node: ir.Node, order: tuple[int, ...]) -> list[ir.
         whole = data.reshape((1,) * (len(order) - data.ndim) + data.shape)
         return [lowering.constant(f"{node.outputs[0].name}.keep", np.ascontiguousarray(whole.transpose(order)))]
     assert mask is not None and mask.shape is not None, "a mask has a static shape"
-    if len(mask.shape) != len(order):
-        raise NotLowerable("its mask has fewer axes than what it masks", "give it all of them, of length one to repeat")
-    return [lowering.stored(mask, order).value]
+    return [lowering.reorder(raised(lowering, lowering.stored(mask), len(order)), order).value]
