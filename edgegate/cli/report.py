@@ -96,3 +96,5 @@ def _short(value: Any) -> str:
     """``value`` on one line; of a long list or table only the number of its entries."""
     text = str(value)
     return text if len(text) <= 80 else f"{len(value)} entries" if isinstance(value, list | dict) else text[:77] + "..."
+    if manifest.steps:
+        yield f"sequences   {manifest.steps} steps at once"

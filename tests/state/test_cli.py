@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
     torch.manual_seed(0)
     edgegate.save(Leaky(), EXAMPLE, folder / "step.pt2", dynamic_batch=False)
     np.save(folder / "x.npy", X)
-    state = ("--state", "mean=1", "--state", "queue=2", "--state", "last=3")
+    state = ("--state", "mean=1", "--state", "queue=2", "--state", "last=3", "--steps", "8")
     assert command(folder, "compile", "step.pt2", "--calib", "x.npy", *state, "-o", "step.egate").returncode == 0
     return folder
 
@@ -47,6 +47,7 @@ def test_report_tells_the_states(folder):
     done = command(folder, "report", "step.egate")
     assert "state       mean  16 bytes  in the next step add\n" in done.stdout
     assert "states      40 bytes, read and written in each step\n" in done.stdout
+    assert "sequences   8 steps at once\n" in done.stdout
     shown = json.loads(command(folder, "report", "step.egate", "--json").stdout)
     assert shown["manifest"]["options"]["state"] == ["mean=add", "queue=cat", "last=x"]
 
