@@ -41,7 +41,10 @@ def require() -> None:
 
 
 def tensors(example: object) -> tuple[torch.Tensor, ...]:
-    """The example as a tuple of tensors; a single tensor or array stands for a tuple of one."""
+    """The example as a tuple of tensors; a single tensor or array stands for a tuple of one.
+
+    Each is a copy: inputs that share memory would be one input to torch.export, and every use of it that of the first.
+    """
     import numpy as np
     import torch
 
@@ -49,7 +52,7 @@ def tensors(example: object) -> tuple[torch.Tensor, ...]:
     for item in items:
         if not isinstance(item, (torch.Tensor, np.ndarray)):
             raise ValueError(f"the example must be tensors or arrays, got {type(item).__name__}")
-    return tuple(torch.as_tensor(i) for i in items)
+    return tuple(torch.as_tensor(i).clone() for i in items)
 
 
 def program(module: torch.nn.Module, example: Sequence[torch.Tensor], batch: bool = False) -> ExportedProgram:

@@ -116,3 +116,10 @@ def test_without_data():
     calibrated = edgegate.compile(Leaky(), EXAMPLE, state=STATE, calib={"": X})
     scales = [storage(art.manifest.inputs[1]).scale for art in (made, calibrated)]
     assert 0.5 < scales[0] / scales[1] < 4
+
+
+def test_inputs_of_one_example_stay_apart():
+    """To torch.export, two inputs that are one tensor are one input."""
+    row = torch.zeros(1, 4)
+    model = frontend.load(Step(lambda x, h: x - 2 * h), example=(row, row))
+    assert {v.name for node in model.graph for v in node.inputs if v is not None} >= {"x", "h"}
