@@ -46,6 +46,8 @@ def _states(manifest: Manifest) -> Iterator[str]:
     if manifest.states:
         total = sum(_bytes(specs[before]) for before, _ in manifest.states)
         yield f"states      {total} bytes, read and written in each step"
+    if manifest.steps:
+        yield f"sequences   {manifest.steps} steps at once"
 
 
 def _bytes(spec: IOSpec) -> int:
@@ -96,5 +98,3 @@ def _short(value: Any) -> str:
     """``value`` on one line; of a long list or table only the number of its entries."""
     text = str(value)
     return text if len(text) <= 80 else f"{len(value)} entries" if isinstance(value, list | dict) else text[:77] + "..."
-    if manifest.steps:
-        yield f"sequences   {manifest.steps} steps at once"
