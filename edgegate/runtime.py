@@ -15,6 +15,7 @@ from edgegate._feed import as_array, by_name, check_names, check_shape, emit
 from edgegate._npz import Array
 from edgegate._program import Program, aligned, processors
 from edgegate._programs import program_of
+from edgegate._staged_program import StagedProgram
 from edgegate.artifact import Artifact
 from edgegate.chunks import Chunk
 from edgegate.errors import InputError, MismatchError
@@ -207,6 +208,11 @@ class Session:
         if len(counts) > 1:
             raise InputError(f"the inputs differ in their number of samples: {sorted(counts)}")
         return self._each(arrays, counts.pop(), self._batch)
+
+    @property
+    def between(self) -> Mapping[str, Array]:
+        """Of an artifact of stages: all stored values of the last call, by the names of its plan; else none."""
+        return self._program.seen if isinstance(self._program, StagedProgram) else {}
 
     def run_stored(self, inputs: Sequence[Array]) -> list[Array]:
         """Run the program on stored integers of one call, in order; its stored outputs, in order.

@@ -17,6 +17,7 @@ from edgegate import _json
 from edgegate._npz import Array
 from edgegate.artifact import Artifact
 from edgegate.errors import UnsafeError
+from edgegate.payload import Payload
 
 STAGES = "stages.json"
 KIND = "stages"
@@ -32,6 +33,7 @@ class Program:
         reads: Names of the values that it takes, in order.
         gives: Names of the values that it makes, in order.
         when: (bit, what it must be) for all of the samples that the stage runs for.
+        payloads: How each value that it takes comes in; None where it is not sent, or not packed.
         macs: Multiplications with accumulation, a sample.
         elements: Elements made by all else, a sample.
     """
@@ -40,6 +42,7 @@ class Program:
     reads: tuple[str, ...]
     gives: tuple[str, ...]
     when: tuple[tuple[str, bool], ...]
+    payloads: tuple[Payload | None, ...]
     macs: int
     elements: int
 
@@ -79,6 +82,8 @@ class Plan:
         known = set(self.inputs)
         for step in self.steps:
             reads, gives = _sides(step)
+            if isinstance(step, Program) and len(step.payloads) != len(step.reads):
+                raise ValueError(f"{step.file}: {len(step.payloads)} payloads for {len(step.reads)} values")
             if lost := sorted(set(reads) - known):
                 raise ValueError(f"{lost[0]} is read before it is made")
             if twice := sorted(set(gives) & known):
@@ -102,6 +107,10 @@ class Plan:
     def crossing(self) -> list[list[str]]:
         """For each stage: the values that come into it, from other stages or, behind the first, from outside."""
         return [[], *(list(program.reads) for program in self.programs[1:])]
+
+    def of_sample(self, array: Array, sample: int) -> Array:
+        """What one sample has of a value."""
+        return array if self.batch == 1 else array[sample]
 
     def document(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
@@ -167,20 +176,34 @@ def _document(step: Program | Choice) -> dict[str, Any]:
         return {"name": step.name, "bit": step.bit, "yes": step.yes, "no": step.no}
     when = [[name, wanted] for name, wanted in step.when]
     sizes = {"macs": step.macs, "elements": step.elements}
-    return {"file": step.file, "reads": list(step.reads), "gives": list(step.gives), "when": when, **sizes}
+    payloads = [None if payload is None else payload.document() for payload in step.payloads]
+    names = {"reads": list(step.reads), "gives": list(step.gives)}
+    return {"file": step.file, **names, "when": when, "payloads": payloads, **sizes}
 
 
 def _step(value: Any) -> Program | Choice:
     if "file" not in value:
         entries = _json.record(value, ("name", "bit", "yes", "no"), "a choice")
         return Choice(**{key: _json.typed(entry, str, key) for key, entry in entries.items()})
-    entries = _json.record(value, ("file", "reads", "gives", "when", "macs", "elements"), "a stage")
+    entries = _json.record(value, ("file", "reads", "gives", "when", "payloads", "macs", "elements"), "a stage")
     pairs = [_json.typed(pair, list, "when") for pair in _json.items(entries["when"], list, "when")]
     if any(len(pair) != 2 for pair in pairs):
         raise ValueError("when must hold pairs")
     return Program(
         file=_json.typed(entries["file"], str, "file"),
         reads=_json.items(entries["reads"], str, "reads"), gives=_json.items(entries["gives"], str, "gives"),
+        payloads=tuple(map(_payload, _json.typed(entries["payloads"], list, "payloads"))),
         when=tuple((_json.typed(n, str, "bit"), _json.typed(w, bool, "when")) for n, w in pairs),
         macs=_json.typed(entries["macs"], int, "macs"), elements=_json.typed(entries["elements"], int, "elements"),
+    )  # fmt: skip
+
+
+def _payload(value: Any) -> Payload | None:
+    if value is None:
+        return None
+    entries = _json.record(value, ("shape", "dtype", "zero_point", "form"), "a payload")
+    return Payload(
+        shape=_json.items(entries["shape"], int, "shape"), dtype=_json.typed(entries["dtype"], str, "dtype"),
+        zero_point=_json.typed(entries["zero_point"], int, "zero_point"),
+        form=_json.typed(entries["form"], str, "form"),
     )  # fmt: skip

@@ -3,25 +3,76 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from edgegate.cli import stages
 from edgegate.cli.output import ArtifactPath, Debug, Json, document, printable
 
 if TYPE_CHECKING:
+    from edgegate.artifact import Artifact
     from edgegate.manifest import IOSpec, Manifest
 
 
-def report(artifact: ArtifactPath, json: Json = False, debug: Debug = False) -> None:
-    """Show what an artifact is, without running it."""
-    from edgegate.artifact import load
+Data = Annotated[
+    str | None,
+    typer.Option("--data", metavar="FILE", help="Run the stages on inputs and labels (.npz): what they save."),
+]
+Point = Annotated[
+    str | None, typer.Option("--operating-point", metavar="recall=R|T|GATE=T", help="Where the gates decide.")
+]
+Mac = Annotated[
+    list[float] | None, typer.Option("--mac-pj", help="Picojoules of a MAC; one, or one for each stage. Default: 0.3.")
+]
+Byte = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--byte-pj", help="Of a byte between stages; one, or one for each stage but the first. Default: 162.5."
+    ),
+]
 
-    manifest = load(artifact).manifest
+
+def report(
+    artifact: ArtifactPath, data: Data = None, operating_point: Point = None, mac_pj: Mac = None, byte_pj: Byte = None,
+    json: Json = False, debug: Debug = False,
+) -> None:  # fmt: skip
+    """Show what an artifact is, without running it; or what its gates do on labelled data."""
+    from edgegate.artifact import load
+    from edgegate.stage_plan import is_staged
+
+    loaded = load(artifact)
+    manifest = loaded.manifest
+    found = None if data is None else _measured(loaded, data, operating_point, mac_pj, byte_pj)
     if json:
-        document("report", artifact=artifact, manifest=manifest.document())
+        more = {} if found is None else {"figures": found}
+        document("report", artifact=artifact, manifest=manifest.document(), **more)
         return
-    for line in _lines(manifest):
+    staged = stages.described(loaded) if is_staged(loaded) else ()
+    for line in (*_lines(manifest), *staged) if found is None else stages.lines(found):
         print(printable(line))
+
+
+def _measured(
+    loaded: Artifact, data: str, point: str | None, mac: Sequence[float] | None, byte: Sequence[float] | None
+) -> dict[str, Any]:
+    """What the gates do on labelled data."""
+    from edgegate import _npz
+    from edgegate.errors import InputError
+    from edgegate.gates import labelled
+    from edgegate.stage_figures import Costs, figures, flow
+    from edgegate.stage_plan import is_staged, plan_of
+
+    if not is_staged(loaded):
+        raise InputError("--data is for artifacts of stages: compile it with --stage-target")
+    plan, given = plan_of(loaded), labelled(_npz.load(data))
+    costs = Costs.of(len(plan.programs), mac, byte)
+    session = loaded.session(operating_point=point)
+    names = [spec.name for spec in loaded.manifest.inputs if spec.name not in session.thresholds]
+    only = len(names) == len(given.data) == 1
+    feed = dict(zip(names, given.data.values(), strict=True)) if only else given.data
+    return figures(plan, flow(session, feed), given.positive, costs)
 
 
 def _lines(manifest: Manifest) -> Iterator[str]:

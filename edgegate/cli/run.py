@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgegate.cli import stages
 from edgegate.cli.output import ArtifactPath, Debug, Json, Threads, document, note, writable
+
+if TYPE_CHECKING:
+    from edgegate.runtime import Session
 
 
 def run(
@@ -40,17 +44,37 @@ def run(
     feed = _named(_npz.load(input), [spec.name for spec in loaded.manifest.inputs if spec.name not in known])
     if restore:
         session.restore(restore)
-    results = session.run_steps(feed) if held else session.run(feed)
+    results, counts = _results(session, feed)
     if save:
         session.save(save)
     if output:
         files.write(output, [_npz.pack(results)])
+    _tell(output, results, counts, json)
+
+
+def _results(session: Session, feed: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The outputs by name, and of an artifact of stages what became of the samples."""
+    from edgegate.stage_plan import is_staged
+
+    if session.artifact.manifest.states:
+        return session.run_steps(feed), {}
+    if not is_staged(session.artifact) or not all(map(len, feed.values())):
+        return session.run(feed), {}
+    from edgegate.stage_figures import flow
+
+    found = flow(session, feed)
+    return found.outputs, stages.summary(session.artifact, found)
+
+
+def _tell(output: str | None, results: Mapping[str, Any], counts: Mapping[str, Any], json: bool) -> None:
     if json:
         shown = {name: {"shape": list(y.shape), "dtype": y.dtype.name} for name, y in results.items()}
-        document("run", output=output, outputs=shown)
+        document("run", output=output, outputs=shown, **({"stages": counts} if counts else {}))
         return
     for name, y in results.items():
         note(f"{name}: {y.dtype}{list(y.shape)}, {y.min()} to {y.max()}" if y.size else f"{name}: no samples")
+    for line in stages.told(counts) if counts else ():
+        note(line)
 
 
 def _named(arrays: Mapping[str, Any], names: list[str]) -> Mapping[str, Any]:
