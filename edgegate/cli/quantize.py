@@ -63,10 +63,9 @@ def quantize(
     path = output or os.path.splitext(os.path.basename(source))[0] + ending
     writable(path, report, scheme_out, plot, keep=(source, calib, scheme))
     options = arguments.options(
-        model=model, shape=shape, batch=batch, form=form, state=state or (),
-        calib=calib, calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16,
-        activation_bits=activation_bits,
-        format=format, transform=transform, transform_bits=transform_bits, rounding=rounding, keys=keys,
+        model=model, shape=shape, batch=batch, form=form, state=state or (), activation_bits=activation_bits,
+        calib=calib, calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16, format=format,
+        transform=transform, transform_bits=transform_bits, rounding=rounding, keys=keys,
     )  # fmt: skip
     graph, chosen, findings = _quantized(source, options, drawn=plot)
     _write({report: _text(findings), scheme_out: chosen.to_json().encode(), path: graph})
