@@ -10,13 +10,15 @@ from edgegate.runtime import Session
 from edgegate.stages import prove
 from edgegate.targets import target
 from tests.families.bench import answers, inputs, integer
+from tests.families.table import NETS
 
 COMPILED = (
     "cbam", "attention_unet", "enlarging", "gcu", "moves", "moeg", "blast", "monarch", "pruned", "maxim", "nalu",
 )  # fmt: skip
+"""Compiled in every run of the tests; the others take minutes."""
 
 
-@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize("name", [n if n in COMPILED else pytest.param(n, marks=pytest.mark.slow) for n in NETS])
 def test_the_program_says_what_the_interpreter_says(name):
     model = integer(name, "alone")
     artifact = target("llvm")(CompileOptions(threads=1))(model, prove(model))
