@@ -1,26 +1,33 @@
 """The stages of an integer graph: programs of their own, each of which runs only for the samples that need it.
 
-A node ``edgegate.StageGate(x, bit)`` stops a sample unless its bit is set; ``edgegate.Switch(bit, yes, no)`` takes one
-of two results, and only that one has to be computed. So every node has a condition, a set of (bit, value): all bits of
-the cuts for what the outputs alone need, more inside of a branch, fewer for what is needed earlier too. Nodes of one
-condition are one program, unless something of another condition stands between them.
+A node ``edgegate.StageGate(x, bit)`` stops a sample unless its bit is set. A Where with one bit a sample takes one of
+two results, and only that one has to be computed: if layers make it, they are a stage of their own. So every node has
+a condition, a set of (bit, value): all bits of the cuts for what the outputs alone need, more inside of a branch, fewer
+for what is needed earlier too. Nodes of one condition are one program, unless something of another condition stands
+between them.
 
 Source: Li et al., arXiv 2303.08970 (cuts); Dynamic Switch Layers, arXiv 2404.04405 (branches).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 import onnx_ir as ir
 
 from edgegate.errors import CompileError
-from edgegate.graph import DOMAIN, POINT, SHOWN, STATE, array, operating_point, shape, where
+from edgegate.graph import DOMAIN, array, matches, operating_point, shape, where
+from edgegate.passes._pieces import exit_of, extract, in_order, outside, source, stored
 from edgegate.passes._rewrite import operand
-from edgegate.passes.optimise_logic import IMPORTED
-from edgegate.stages.edges import is_edge, is_entry
+from edgegate.stages.edges import is_edge
+
+LAYERS = frozenset({
+    "BlockMatMul", "Conv1d", "Conv2d", "Conv2d16x8", "DepthwiseConv2d", "Logic", "MaskedMatMul", "MatMul", "MatMul16",
+    "MatMul16x8", "Scan",
+})  # fmt: skip
+"""What is worth a stage of its own."""
 
 Condition = frozenset[tuple[str, bool]]
 """Bits by name, and what they must be."""
@@ -86,11 +93,14 @@ def split_stages(model: ir.Model) -> Split:
     whole = model.clone()
     whole.meta.update(model.meta)
     marks = _marks(whole)
-    choices = [n for n in whole.graph if _is_choice(n)]
-    if not marks and not choices:
+    plan = _Plan(whole, marks, _choices(whole))
+    if worthy := plan.with_layers():
+        plan = _Plan(whole, marks, worthy)
+    elif plan.choices:
+        plan = _Plan(whole, marks, {})
+    if not plan.bits:
         fix = "compile it with one target, or put edgegate.nn.GatedCompression where it can stop"
         raise CompileError("the model", "has no gate at which it could be cut into stages", fix)
-    plan = _Plan(whole, marks)
     return plan.split(tuple(dict.fromkeys(str(bit.name) for _, bit in marks)))
 
 
@@ -106,29 +116,37 @@ def _marks(model: ir.Model) -> list[tuple[ir.Value, ir.Value]]:
     return found
 
 
-def _is_choice(node: ir.Node) -> bool:
-    """Whether a node takes one of two computed results, for which different programs can run."""
-    return (node.domain, node.op_type) == (DOMAIN, "Switch") and all(v and array(v) is None for v in node.inputs)
-
-
-def _source(value: ir.Value) -> ir.Value:
-    """The stored value that an edge of an output reads; any other value itself."""
-    node = value.producer()
-    found = node.inputs[0] if node is not None and is_edge(node) and not is_entry(node) else value
-    assert found is not None, "an edge has an input"
+def _choices(model: ir.Model) -> dict[ir.Node, ir.Value]:
+    """Nodes that take one of two computed results for each sample, and the bits that decide."""
+    samples = next((shape(v)[0] for v in model.graph.inputs if shape(v)), 1)
+    found = {}
+    for node in matches(model, "Where"):
+        condition, yes, no = (operand(node, i) for i in range(3))
+        bit = _root(condition)
+        whole = shape(yes) == shape(no) == shape(node.outputs[0])
+        if whole and prod(shape(bit)) == samples and not any(array(v) is not None for v in (bit, yes, no)):
+            found[node] = bit
     return found
+
+
+def _root(value: ir.Value) -> ir.Value:
+    """The bits that were given another shape."""
+    while (node := value.producer()) is not None and node.op_type == "Reshape" and not node.domain:
+        value = operand(node)
+    return value
 
 
 class _Plan:
     """Conditions and places of all nodes."""
 
-    def __init__(self, model: ir.Model, marks: list[tuple[ir.Value, ir.Value]]) -> None:
-        self.model, self.need = model, dict[ir.Value, Condition]()
+    def __init__(
+        self, model: ir.Model, marks: list[tuple[ir.Value, ir.Value]], choices: Mapping[ir.Node, ir.Value]
+    ) -> None:
+        self.model, self.need, self.marks, self.choices = model, dict[ir.Value, Condition](), marks, choices
+        self.bits = {str(bit.name): bit for bit in (*choices.values(), *(bit for _, bit in marks))}
         self.nodes = [n for n in model.graph if not is_edge(n)]
-        self.bits = {str(v.name): v for n in self.nodes if _is_choice(n) for v in n.inputs[:1] if v is not None}
-        self.bits |= {str(bit.name): bit for _, bit in marks}
-        self.marks = marks
         self._ask_all()
+        self.nodes = [n for n in self.nodes if any(v in self.need for v in n.outputs)]
         self.depth: dict[ir.Node, int] = {}
         for node in self.nodes:
             self.depth[node] = self._depth(node)
@@ -145,15 +163,25 @@ class _Plan:
             self._ask(features, before)
             before |= {(str(bit.name), True)}
         for value in self.model.graph.outputs:
-            self._ask(_source(value), before)
+            self._ask(source(value), before)
         for node in reversed(self.nodes):
-            when = self.when(node)
-            extra: list[Condition] = [frozenset()] * len(node.inputs)
-            if _is_choice(node):
-                name = str(operand(node).name)
-                extra = [frozenset(), frozenset({(name, True)}), frozenset({(name, False)})]
-            for source, more in zip(node.inputs, extra, strict=True):
-                self._ask(source, when | more)
+            if any(v in self.need for v in node.outputs):
+                self._ask_inputs(node, self.when(node))
+
+    def _ask_inputs(self, node: ir.Node, when: Condition) -> None:
+        bit = self.choices.get(node)
+        if bit is None:
+            for source in node.inputs:
+                self._ask(source, when)
+            return
+        self._ask(bit, when)
+        for source, wanted in zip(node.inputs[1:], (True, False), strict=True):
+            self._ask(source, when | {(str(bit.name), wanted)})
+
+    def with_layers(self) -> dict[ir.Node, ir.Value]:
+        """The choices that spare some sample a layer."""
+        spared = {name for n in self.nodes if n.op_type in LAYERS for name, _ in self.when(n)}
+        return {node: bit for node, bit in self.choices.items() if bit.name in spared}
 
     def when(self, node: ir.Node) -> Condition:
         """When any of its outputs is needed."""
@@ -162,11 +190,13 @@ class _Plan:
 
     def _depth(self, node: ir.Node) -> int:
         """How many programs must have run before."""
-        makers = [p for v in node.inputs if v is not None and (p := self._maker(v)) is not None]
-        if _is_choice(node):
+        bit = self.choices.get(node)
+        read = node.inputs if bit is None else (bit, *node.inputs[1:])
+        makers = [p for v in read if v is not None and (p := self._maker(v)) is not None]
+        if bit is not None:
             return max((self.depth[p] for p in makers), default=0) + 1
         when = self.when(node)
-        least = [self.depth[p] + (not _is_choice(p) and self.when(p) != when) for p in makers]
+        least = [self.depth[p] + (p not in self.choices and self.when(p) != when) for p in makers]
         deciding = [p for name, _ in when if (p := self._maker(self.bits[name])) is not None]
         return max([*least, *(self.depth[p] + 1 for p in deciding)], default=0)
 
@@ -179,7 +209,7 @@ class _Plan:
         groups: dict[tuple[int, Condition], list[ir.Node]] = {}
         order: dict[tuple[int, int, int], list[ir.Node]] = {}
         for place, node in enumerate(self.nodes):
-            if _is_choice(node):
+            if node in self.choices:
                 order[self.depth[node], 0, place] = [node]
             else:
                 groups.setdefault((self.depth[node], self.when(node)), []).append(node)
@@ -188,18 +218,19 @@ class _Plan:
         batch = self._batch()
         steps = [self._step(order[key]) for key in sorted(order)]
         graph = self.model.graph
-        inputs = tuple(str(_stored(v).name) for v in graph.inputs)
-        outputs = tuple(str(_source(v).name) for v in graph.outputs)
+        inputs = tuple(str(stored(v).name) for v in graph.inputs)
+        outputs = tuple(str(source(v).name) for v in graph.outputs)
         found = Split(steps=tuple(steps), inputs=inputs, outputs=outputs, cuts=cuts, batch=batch)
         _check(found)
         return found
 
     def _batch(self) -> int:
-        return next(shape(bit)[0] if shape(bit) else 1 for bit in self.bits.values())
+        return next(prod(shape(bit)) for bit in self.bits.values())
 
     def _step(self, nodes: list[ir.Node]) -> Piece | Choice:
-        if _is_choice(nodes[0]):
-            bit, yes, no = (str(v.name) for v in nodes[0].inputs if v is not None)
+        if nodes[0] in self.choices:
+            yes, no = (str(operand(nodes[0], i).name) for i in (1, 2))
+            bit = str(self.choices[nodes[0]].name)
             return Choice(name=str(nodes[0].outputs[0].name), bit=bit, yes=yes, no=no)
         inside = set(nodes)
         made = [v for n in nodes for v in n.outputs if v.name]
@@ -207,53 +238,13 @@ class _Plan:
         outer = [v for v in read if v not in set(made)]
         given = [v for v in made if self._is_read_elsewhere(v, inside)]
         when = self.when(nodes[0])
-        inputs = _in_order(self.model, outer)
-        model = _extract(self.model, [_outside(v) for v in inputs], [_exit(v) for v in given])
+        inputs = in_order(self.model, outer)
+        model = extract(self.model, [outside(v) for v in inputs], [exit_of(v) for v in given])
         names = [tuple(str(v.name) for v in side) for side in (inputs, given)]
         return Piece(model=model, reads=names[0], gives=names[1], when=when)
 
     def _is_read_elsewhere(self, value: ir.Value, inside: set[ir.Node]) -> bool:
         return value.is_graph_output() or value.name in self.bits or any(n not in inside for n, _ in value.uses())
-
-
-def _in_order(model: ir.Model, values: Iterable[ir.Value]) -> list[ir.Value]:
-    """What graph inputs store first, in their order; then what crosses."""
-    places = {v: i for i, v in enumerate(map(_stored, model.graph.inputs))}
-    return sorted(values, key=lambda v: places.get(v, len(places)))
-
-
-def _stored(value: ir.Value) -> ir.Value:
-    """The stored value of a graph input."""
-    return next((n.outputs[0] for n, _ in value.uses() if is_entry(n)), value)
-
-
-def _outside(value: ir.Value) -> ir.Value:
-    """The graph input whose stored form a value is; any other value itself."""
-    node = value.producer()
-    found = node.inputs[0] if node is not None and is_entry(node) else value
-    assert found is not None, "an edge has an input"
-    return found
-
-
-def _exit(value: ir.Value) -> ir.Value:
-    """The graph output that a value is the stored form of; any other value itself."""
-    return next((n.outputs[0] for n, _ in value.uses() if is_edge(n)), value)
-
-
-def _extract(model: ir.Model, inputs: list[ir.Value], outputs: list[ir.Value]) -> ir.Model:
-    """The part of the graph between these values, as a model."""
-    graph = ir.convenience.extract(model.graph, inputs, outputs)
-    for key in (STATE, SHOWN, POINT):
-        graph.metadata_props.pop(key, None)
-    names = {v.name for v in graph.inputs}
-    if point := {name: t for name, t in operating_point(model).items() if name in names}:
-        graph.metadata_props[POINT] = json.dumps(point)
-    functions = [function.clone() for function in model.functions.values()]
-    part = ir.Model(graph, ir_version=model.ir_version, producer_name=model.producer_name, functions=functions)
-    kept = {str(n.name) for n in graph}
-    if known := {name: found for name, found in model.meta.get(IMPORTED, {}).items() if name in kept}:
-        part.meta[IMPORTED] = known
-    return part
 
 
 def _check(found: Split) -> None:
