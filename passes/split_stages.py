@@ -147,9 +147,9 @@ class _Plan:
         self.nodes = [n for n in model.graph if not is_edge(n)]
         self._ask_all()
         self.nodes = [n for n in self.nodes if any(v in self.need for v in n.outputs)]
-        self.depth: dict[ir.Node, int] = {}
-        for node in self.nodes:
-            self.depth[node] = self._depth(node)
+        self.depth = dict.fromkeys(self.nodes, 0)
+        while self._deepened():  # a branch may stand before the bit that decides about it
+            continue
 
     def _ask(self, value: ir.Value | None, when: Condition) -> None:
         if value is not None:
@@ -187,6 +187,13 @@ class _Plan:
         """When any of its outputs is needed."""
         asked = [self.need[v] for v in node.outputs if v in self.need]
         return frozenset.intersection(*asked) if asked else frozenset()
+
+    def _deepened(self) -> bool:
+        """Whether a node turns out to lie deeper than it did."""
+        before = list(self.depth.values())
+        for node in self.nodes:
+            self.depth[node] = self._depth(node)
+        return before != list(self.depth.values())
 
     def _depth(self, node: ir.Node) -> int:
         """How many programs must have run before."""

@@ -7,11 +7,14 @@ themselves; a network of them can be compiled as it is. :func:`relaxed` and :fun
 :class:`MaskedGLU` is a gated linear unit that stores one matrix for gate and value.
 
 :class:`GatedCompression` cuts any network into stages that most samples never leave; :func:`gate_losses` trains it.
+:class:`DynamicSwitch` takes one of two branches for each sample, :class:`GateSkip` lets some tokens through a block.
 """
 
 from __future__ import annotations
 
 from edgegate.nn._networks import hardened, relaxed
+from edgegate.nn.dynamic_switch import DynamicSwitch
+from edgegate.nn.gate_skip import GateSkip
 from edgegate.nn.gated_compression import GatedCompression, GateLosses, gate_losses
 from edgegate.nn.group_sum import GroupSum
 from edgegate.nn.logic_conv import LogicConv2d
@@ -22,6 +25,6 @@ from edgegate.nn.thermometer import Thermometer
 from edgegate.nn.threshold import Threshold
 
 __all__ = [
-    "GateLosses", "GatedCompression", "GroupSum", "LogicConv2d", "LogicLayer", "Lut", "MaskedGLU", "Thermometer",
-    "Threshold", "gate_losses", "hardened", "relaxed",
+    "DynamicSwitch", "GateLosses", "GateSkip", "GatedCompression", "GroupSum", "LogicConv2d", "LogicLayer", "Lut",
+    "MaskedGLU", "Thermometer", "Threshold", "gate_losses", "hardened", "relaxed",
 ]  # fmt: skip
