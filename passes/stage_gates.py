@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from math import prod
 
 import onnx_ir as ir
 
 from edgegate.errors import CompileError
-from edgegate.graph import DOMAIN, array, matches, shape, where
+from edgegate.graph import DOMAIN, SHOWN, array, matches, shape, where
 from edgegate.passes._rewrite import operand
 from edgegate.passes.hard_gates import is_gate
 
@@ -29,7 +30,14 @@ def stage_gates(model: ir.Model) -> None:
         _check(node, bit)
         bit.name = GATE_NAME.format(count)
         model.graph.outputs.append(bit)
+        _show(model, str(bit.name))
         count += 1
+
+
+def _show(model: ir.Model, name: str) -> None:
+    """Let a step give the bit beside what it gives more than its states."""
+    if shown := model.graph.metadata_props.get(SHOWN):
+        model.graph.metadata_props[SHOWN] = json.dumps([*json.loads(shown), name])
 
 
 def _check(node: ir.Node, bit: ir.Value) -> None:

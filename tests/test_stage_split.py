@@ -134,6 +134,39 @@ def test_what_crosses_and_what_it_costs(staged):
     assert half["saving"] == pytest.approx(told["whole"]["macs"] / half["energy_pj"])
 
 
+class Listener(nn.Module):
+    """A state that only moves when there is something to hear."""
+
+    def __init__(self):
+        super().__init__()
+        self.ear, self.cut = nn.Linear(8, 16), GatedCompression(mask="none")
+        self.gate, self.value, self.last = nn.Linear(16, 16), nn.Linear(16, 16), nn.Linear(16, 3)
+
+    def forward(self, x, h):
+        """Three numbers, the next state."""
+        heard = self.cut(torch.relu(self.ear(x)))
+        h = h + torch.sigmoid(self.gate(heard)) * (torch.tanh(self.value(heard)) - h)
+        return self.last(h), h
+
+
+def test_a_stopped_sample_leaves_the_state_as_it_is():
+    torch.manual_seed(0)
+    net, x = Listener(), X.reshape(-1, 1, 8)[:64]
+    with torch.no_grad():
+        net(torch.from_numpy(x[:, 0]), torch.zeros(64, 16))
+        net.cut.gate_bias -= net.cut.logits.median()
+    example = (torch.from_numpy(x[0]), torch.zeros(1, 16))
+    made = edgegate.compile(net.eval(), example, state={"h": 1}, calib={"": x}, stage_targets=("llvm", "llvm"))
+    session, before, stops = made.session(), np.zeros((1, 16)), 0
+    for sample in x:
+        y, passed = session.step(sample)
+        after = session.state["h"]
+        assert np.array_equal(before, after) == (not passed.any())
+        assert passed.any() or not y.any()
+        before, stops = after, stops + (not passed.any())
+    assert 20 < stops < 44
+
+
 def test_another_number_of_targets_is_refused(net):
     with pytest.raises(CompileError, match=r"has 3 stages, and 2 stage targets.*stage 1 runs where gate_0; stage 2"):
         compiled(net, "llvm", "llvm")
