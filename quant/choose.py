@@ -198,7 +198,7 @@ def _wide(plan: Plan, histograms: Mapping[str, Histogram], kinds: Mapping[str, i
     wide |= {name for name in read if narrow.isdisjoint(members[name])}
     wide |= between(plan.model, members, narrow) - set(kinds)
     held = accumulating(plan.model, groups) | long_memory.wide(groups, plan.recurrences)
-    held |= in_a_step(plan.model, groups) if recipe.activation_bits is None else set()
+    held |= in_a_step(plan.model, groups, plan.layers) if recipe.activation_bits is None else set()
     if recipe.int16_below is not None:
         held |= mixing.mixed(plan.model, groups) | exponents(plan.model, groups)
     wide |= {name for name in held if narrow.isdisjoint(members[name])}

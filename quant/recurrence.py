@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import Array, shape, states
 from edgegate.quant.sharing import JOINS, Groups, is_float, is_move
+from edgegate.quant.weights import Layer
 from edgegate.stages.loops import Loop, loops
 
 STEPS = 256
 """Steps of a run without data: as many inputs as a state needs to settle."""
+LONG = 4
+"""A queue is long if it holds more than one element for so many weights of what fills it."""
 
 
 def initial(model: ir.Model) -> dict[str, Array]:
@@ -53,15 +57,31 @@ def accumulating(model: ir.Model, groups: Groups) -> set[str]:
     return found.union(*(_fed_back(loop, groups) for loop in loops(model.graph)))
 
 
-def in_a_step(model: ir.Model, groups: Groups) -> set[str]:
-    """Owners of all activations of a model that is a step, but for its queues; none of any other model.
+def in_a_step(model: ir.Model, groups: Groups, layers: Sequence[Layer]) -> set[str]:
+    """Owners of all activations of a model that is a step, but for its long queues; none of any other model.
 
     A step reads every weight for one row of activations: what those take is nothing beside it, and what they lose adds
-    up over the steps. A queue (a cache of keys and values) may be as large as the weights, and stays as it is.
+    up over the steps. A long queue (a cache of keys and values) outweighs the layers that fill it, and stays as it is.
     """
     pairs = states(model)
-    queues = {groups.owner(before) for before, _ in pairs if before in groups} - accumulating(model, groups)
-    return set(groups.owners()) - queues if pairs else set()
+    queues = {groups.owner(before) for before in _long(model, layers) if before in groups}
+    return set(groups.owners()) - (queues - accumulating(model, groups)) if pairs else set()
+
+
+def _long(model: ir.Model, layers: Sequence[Layer]) -> Iterator[str]:
+    """The inputs of the states that are not small beside the layers that make what enters them.
+
+    Those are the nearest ones with more than a factor for each channel; all of the model, where an input enters.
+    """
+    values = {str(v.name): v for v in _values(model)}
+    sizes = {layer.node: layer.data().size for layer in layers if layer.node.op_type != "Affine"}
+    for before, after in states(model):
+        origins = {value for value, _ in _past(values[after], sizes)} - {values[before]}
+        makers = {node for value in origins if (node := value.producer()) in sizes}
+        if not origins.isdisjoint(model.graph.inputs):
+            makers = set(sizes)
+        if math.prod(shape(values[before])) * LONG > sum(sizes[node] for node in makers):
+            yield before
 
 
 def _fed_back(loop: Loop, groups: Groups) -> set[str]:
@@ -86,14 +106,17 @@ def _is_computed(after: ir.Value, before: ir.Value) -> bool:
     return any(value is before and worked for value, worked in _past(after))
 
 
-def _past(value: ir.Value) -> Iterator[tuple[ir.Value, bool]]:
-    """Every value that ``value`` is made from, and whether by more than moves; twice, if in both ways."""
+def _past(value: ir.Value, ends: Container[ir.Node] = ()) -> Iterator[tuple[ir.Value, bool]]:
+    """Every value that ``value`` is made from, and whether by more than moves; twice, if in both ways.
+
+    What nodes among ``ends`` read is left out.
+    """
     waiting, met = [(value, False)], {(value, False)}
     while waiting:
         last, worked = waiting.pop()
         yield last, worked
         node = last.producer()
-        if node is None:
+        if node is None or node in ends:
             continue
         works = worked or not (is_move(node) or (node.op_type in JOINS and not node.domain))
         more = [(v, works) for v in node.inputs if v is not None and (v, works) not in met]

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.recurrent.bench import run
-
-ROWS = (
-    ("gru", ["int16"], 33.9),
-    ("lstm", ["int16", "int16"], 36.4),
-    ("s_lstm", ["int16", "int16", "int16", "int16"], 28.8),
-)
-"""Name, how the states are stored, least SQNR in dB."""
+from tests.recurrent import cells
+from tests.recurrent.bench import check
+from tests.recurrent.table import of
 
 
-@pytest.mark.parametrize(("name", "storages", "floor"), ROWS, ids=[name for name, *_ in ROWS])
-def test_steps(name: str, storages: list[str], floor: float):
-    found = run(name, 64)
-    assert found.storages == storages
-    assert found.sqnr > floor
+@pytest.mark.parametrize("name", of(cells))
+def test_steps(name):
+    check(name, 64)

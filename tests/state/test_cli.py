@@ -46,7 +46,7 @@ def test_run_goes_step_by_step_and_on(folder):
 def test_report_tells_the_states(folder):
     done = command(folder, "report", "step.egate")
     assert "state       mean  16 bytes  in the next step add\n" in done.stdout
-    assert "states      40 bytes, read and written in each step\n" in done.stdout
+    assert "states      64 bytes, read and written in each step\n" in done.stdout
     assert "sequences   8 steps at once\n" in done.stdout
     shown = json.loads(command(folder, "report", "step.egate", "--json").stdout)
     assert shown["manifest"]["options"]["state"] == ["mean=add", "queue=cat", "last=x"]
