@@ -1,3 +1,4 @@
+# mypy: disable-error-code="arg-type"
 """Recurrent nodes: loops over a step, in integers."""
 
 from __future__ import annotations

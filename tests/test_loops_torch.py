@@ -1,3 +1,4 @@
+# mypy: disable-error-code="attr-defined,union-attr,misc,index"
 """Loops as torch has them: recurrent modules, scan, cond; and a step over time."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="union-attr"
 """Stages: on samples that no gate stops they give the bits of the program of one piece; the others stop early."""
 
 import json

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="union-attr"
 """Run-time choices: of a branch for each sample, of the tokens that go through a block. The same bits everywhere."""
 
 import numpy as np

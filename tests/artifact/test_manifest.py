@@ -73,7 +73,7 @@ def test_a_manifest_has_one_spelling(made, tmp_path, spelling):
         lambda: IOSpec(name="x", shape=(1,), dtype="int8", storage=tiny.STORED),
         lambda: Target(kind=""),
         lambda: FileEntry(sha256="x", size=1),
-        lambda: tiny.artifact(storage=Scores(tau=1.0, beta=0.0)),
+        lambda: tiny.artifact(storage=Scores(tau=1.0, beta=0.0)),  # type: ignore[arg-type]
         lambda: tiny.artifact(more={"manifest.json": b""}),
         lambda: tiny.artifact(more={"run.sh": b""}),
         lambda: Artifact(tiny.artifact().manifest, {}),

@@ -35,9 +35,9 @@ def test_bounds_are_those_of_the_halves(low: int, high: int, zero: int) -> None:
 
 def test_too_great_a_sum_is_refused() -> None:
     weight, masks = np.full((140000, 1), 127, np.int8), np.zeros((1, 140000, 1), np.uint8)
-    inputs = (weight, masks, np.zeros(2, np.int32))
+    inputs: list[np.ndarray] = [weight, masks, np.zeros(2, np.int32)]
     with pytest.raises(OverflowError, match="accumulator"):
-        MASKED_MATMUL.bounds(Interval(low=-128, high=127), *map(Interval.of, inputs), x_zero_point=0)
+        MASKED_MATMUL.bounds(Interval(low=-128, high=127), *(Interval.of(data) for data in inputs), x_zero_point=0)
 
 
 def test_bits_are_packed_from_the_lowest() -> None:

@@ -93,8 +93,8 @@ def test_normal_form_of_layers(zoo):
             assert shape(node.inputs[1]) == (shape(node.inputs[0])[-1], shape(node.outputs[0])[-1])
     left = {n.op_type for n in model.graph if n.domain == ""}
     assert left <= {
-        "Conv", "Add", "Sub", "Relu", "Clip", "ReduceMean", "ReduceMax", "AveragePool", "Concat", "Split", "Max", "Where",
-        "Reshape", "Transpose", "Resize", "LayerNormalization",
+        "Conv", "Add", "Sub", "Relu", "Clip", "ReduceMean", "ReduceMax", "AveragePool", "Concat", "Split", "Max",
+        "Where", "Reshape", "Transpose", "Resize", "LayerNormalization",
     }  # fmt: skip
 
 

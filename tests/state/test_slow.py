@@ -23,7 +23,7 @@ def artifact():
 
 
 def test_every_engine_steps_alike(artifact):
-    assert [s.stored_dtype for s in artifact.manifest.inputs] == ["int8", "int32"]
+    assert [s.stored_dtype for s in artifact.manifest.inputs] == ["int16", "int32"]
     assert artifact.verify() == 3
     session = artifact.session()
     found = np.stack([session.step(x) for x in X])
