@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import onnx_ir as ir
 
-from edgegate.graph import Array, constant, replace, shape
+from edgegate.graph import Array, constant, replace, shape, states
 from edgegate.passes import _activations
 from edgegate.passes._chains import Chain, chains
 from edgegate.passes._formula import formula, text
@@ -30,7 +30,7 @@ def name_unary(model: ir.Model) -> None:
 
     What only clips becomes Relu or Clip, and those two, standing alone, are left as they are: the op before
     them clips for nothing. A line ``a * x + b`` of what a layer makes for it alone becomes an Affine,
-    which is folded into the layer later.
+    which is folded into the layer later; one of a state, so that a decay is a factor, and none of 16 bits.
     """
     found = [c for c in chains(model) if len(c.nodes) > 1 or c.nodes[0].op_type not in ("Relu", "Clip")]
     formulas = [formula(chain, model.opset_imports[""]) for chain in found]  # before the graph changes
@@ -48,10 +48,11 @@ def _rewrite(model: ir.Model, chain: Chain, function: ir.Function, root: ir.Valu
     bounds = _activations.bounds(meaning)
     if bounds is not None:
         return _clip(model, last, root, *bounds)
-    layer = root.producer()
-    line = _activations.line(meaning) if layer is not None and _is_last_word(chain, layer, root) else None
-    if layer is not None and line is not None:
-        return _affine(model, last, root, layer, line)
+    axis = _channels(model, chain, root)
+    line = None if axis is None else _activations.line(meaning)
+    if axis is not None and line is not None:
+        scale, bias = (np.full(shape(root)[axis], part) for part in line)
+        return put_affine(model, last, root, axis, scale, bias).outputs[0]
     function.name = _name(model, function)
     add(model, function)
     return put(last, function.name, [root], domain=UNARY).outputs[0]
@@ -74,17 +75,14 @@ def _clip(model: ir.Model, node: ir.Node, root: ir.Value, low: float, high: floa
     return put(node, "Clip", [root, *ends]).outputs[0]
 
 
-def _is_last_word(chain: Chain, layer: ir.Node, root: ir.Value) -> bool:
-    """Whether ``layer`` has weights per channel, and nothing but the chain reads what it makes."""
-    users = {user for user, _ in root.uses()}
-    return channel_axis(layer) is not None and not root.is_graph_output() and users <= set(chain.nodes)
-
-
-def _affine(model: ir.Model, node: ir.Node, root: ir.Value, layer: ir.Node, line: tuple[float, float]) -> ir.Value:
-    axis = channel_axis(layer)
-    assert axis is not None, "a layer has channels"
-    scale, bias = (np.full(shape(root)[axis], part) for part in line)
-    return put_affine(model, node, root, axis, scale, bias).outputs[0]
+def _channels(model: ir.Model, chain: Chain, root: ir.Value) -> int | None:
+    """The axis of the channels of what a layer makes for the chain alone, or of a state; None for anything else."""
+    layer = root.producer()
+    if layer is None:
+        return int(np.argmax(shape(root))) if shape(root) and root.name in dict(states(model)) else None
+    if root.is_graph_output() or not {user for user, _ in root.uses()} <= set(chain.nodes):
+        return None
+    return channel_axis(layer)
 
 
 def _name(model: ir.Model, function: ir.Function) -> str:

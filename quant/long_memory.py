@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -19,7 +19,7 @@ import onnx_ir as ir
 from edgegate.graph import DOMAIN, Array, array, shape, states
 from edgegate.quant.given import in_powers
 from edgegate.quant.histogram import fit
-from edgegate.quant.ranges import Range
+from edgegate.quant.ranges import WIDE_HEADROOM, Range
 from edgegate.quant.sharing import GATE, Groups, is_move
 from edgegate.quant.storage import Storage
 
@@ -163,8 +163,10 @@ def storages(
 ) -> dict[str, Storage]:
     """By owner, the storages that follow from being part of a recurrence.
 
-    Constants that multiply a state have powers of two for a scale, as gates have. All that is on the way of a slow
-    state is int32 of one scale: products and sums then round to the step of the state, and to nothing else.
+    Constants that multiply a state have powers of two for a scale, as gates have, and so has whatever multiplies a
+    slow one, without headroom: a product rounded to 16 bits would be wrong by as much as such a state forgets. All
+    that is on the way of a slow state is int32 of one scale: products and sums then round to the step of the state, and
+    to nothing else.
 
     Args:
         groups: Of the model.
@@ -177,8 +179,18 @@ def storages(
     }
     result = {name: in_powers(fit(*ranges[name], "int16")) for name in constants - set(groups.given)}
     for recurrence in slow:
+        computed = [str(v.name) for v in recurrence.factors if v.name in groups and array(v) is None]
+        owned = {groups.owner(name) for name in computed} - set(groups.given) - set(owners(groups, recurrence))
+        result |= {name: _factor(ranges[name]) for name in owned}
         names = [name for name in owners(groups, recurrence) if name not in groups.given]
         scales = [fit(*ranges[name], "int32").scale for name in names]
         scales += [result[name].scale for name in names if name in result]
         result |= dict.fromkeys(names, Storage(dtype="int32", scale=max(scales, default=1.0)))
     return result
+
+
+def _factor(roomy: Range) -> Storage:
+    """Of what multiplies a slow state, from its range with headroom: one that reaches 1 is a Q0.15."""
+    reach = max(map(abs, roomy)) / WIDE_HEADROOM
+    storage = in_powers(fit(-reach, reach, "int16"))
+    return replace(storage, scale=min(storage.scale, 2.0**-15)) if reach <= 1 else storage

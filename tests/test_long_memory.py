@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import edgegate
 from edgegate import frontend, interpreter, passes, stages
 from edgegate.calibration import calibration
 from edgegate.graph import states
@@ -53,6 +54,18 @@ class Average(nn.Module):
         return state * 2.0, state
 
 
+class Leaky(nn.Module):
+    """h = a h + v with one constant decay."""
+
+    def __init__(self, decay: float) -> None:
+        super().__init__()
+        self.value, self.decay = nn.Linear(WIDTH, WIDTH), decay
+
+    def forward(self, x, state):
+        state = state * self.decay + self.value(x)
+        return state * 2.0, state
+
+
 def floating(net: nn.Module, dims: tuple[int, ...]) -> ir.Model:
     model = frontend.load(net.eval(), example=(torch.zeros(ROW), torch.zeros(dims)), states=["1=1"])
     passes.run(model, passes.FLOAT, stages.floating)
@@ -73,6 +86,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str, float]] = 
     "decay 0.9999": (lambda: Matrix(0.9999), MATRIX, "int32", 27.0),
     "constant 0.99": (lambda: Matrix(0.99, constant=True), MATRIX, "int16", 28.0),
     "constant 0.99999": (lambda: Matrix(0.99999, constant=True), MATRIX, "int32", 27.0),
+    "one for all 0.99": (lambda: Leaky(0.99), ROW, "int16", 38.0),
+    "one for all 0.9999": (lambda: Leaky(0.9999), ROW, "int32", 38.0),
     "share 0.004": (lambda: Average(0.004), ROW, "int16", 40.0),
     "share 0.0001": (lambda: Average(0.0001), ROW, "int32", 29.0),
 }
@@ -132,3 +147,12 @@ def test_a_queue_is_no_recurrence():
             return queue.sum(-1, keepdim=True), queue
 
     assert not recurrences(floating(Queue(), (1, 2 * WIDTH)))
+
+
+def test_a_state_fades_in_silence():
+    net = Leaky(0.9999)
+    net.value = nn.Identity()
+    data = np.random.default_rng(1).standard_normal((STEPS, *ROW), np.float32)
+    artifact = edgegate.compile(net.eval(), (torch.zeros(ROW), torch.zeros(ROW)), state={"state": 1}, calib={"": data})
+    heard = artifact.session().steps(np.concatenate([data[:1], np.zeros((4096, *ROW), np.float32)]))
+    np.testing.assert_allclose(heard[-1], heard[0] * 0.9999**4096, atol=np.abs(heard[0]).max() / 50)
