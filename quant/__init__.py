@@ -22,6 +22,7 @@ from edgegate.quant.product_storage import ProductStorage, no_integers
 from edgegate.quant.recipe import Recipe
 from edgegate.quant.report import Report
 from edgegate.quant.scheme import Scheme
+from edgegate.quant.settling import Peaks
 from edgegate.quant.storage import BlockStorage, Storage, WeightStorage
 from edgegate.quant.transform_storage import TransformStorage
 
@@ -117,7 +118,10 @@ def quantize_scheme(
     else:
         covers = {str(v.name): recipe.input_range for v in model.graph.inputs} if recipe.input_range else {}
         values = execute.run(model, calibration)
-    seen = observe(model, values, histograms=plan.histograms(), means=plan.means())
+    peaks = Peaks(plan.recurrences)
+    seen = observe(model, peaks.watch(values), histograms=plan.histograms(), means=plan.means())
+    for sentence in peaks.warnings(seen.means):
+        LOG.warning(sentence)
     scheme = choose(plan, seen, covers, synthetic=calibration is None)
     source = "synthetic" if calibration is None else "data"
     return replace(scheme, options={**scheme.options, "calibration": source, "batches": seen.runs})
