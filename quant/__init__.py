@@ -21,6 +21,7 @@ from edgegate.quant.observe import observe
 from edgegate.quant.product_storage import ProductStorage, no_integers
 from edgegate.quant.recipe import Recipe
 from edgegate.quant.report import Report
+from edgegate.quant.rows import Rows
 from edgegate.quant.scheme import Scheme
 from edgegate.quant.settling import Peaks
 from edgegate.quant.storage import BlockStorage, Storage, WeightStorage
@@ -118,8 +119,9 @@ def quantize_scheme(
     else:
         covers = {str(v.name): recipe.input_range for v in model.graph.inputs} if recipe.input_range else {}
         values = execute.run(model, calibration)
-    peaks = Peaks(plan.recurrences)
-    seen = observe(model, peaks.watch(values), histograms=plan.histograms(), means=plan.means())
+    peaks, rows = Peaks(plan.recurrences), Rows(model)
+    seen = observe(model, rows.watch(peaks.watch(values)), histograms=plan.histograms(), means=plan.means())
+    seen = replace(seen, powers=rows.powers(plan.groups))
     for sentence in peaks.warnings(seen.means):
         LOG.warning(sentence)
     scheme = choose(plan, seen, covers, synthetic=calibration is None)

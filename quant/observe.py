@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
@@ -21,11 +21,13 @@ class Observation:
         histograms: By value name.
         means: Mean per channel, float64, by value name.
         runs: How many times each value was seen.
+        powers: Mean square of the smallest rows that norms make of what is stored like a value, by its owner.
     """
 
     histograms: Mapping[str, Histogram]
     means: Mapping[str, Array]
     runs: int
+    powers: Mapping[str, float] = field(default_factory=dict)
 
 
 class _Mean:
