@@ -11,12 +11,14 @@ from edgegate.passes.drop_identities import drop_identities
 from edgegate.passes.drop_unread import drop_unread
 from edgegate.passes.drop_unused import drop_unused
 from edgegate.passes.explicit_axes import explicit_axes
+from edgegate.passes.explicit_dft import explicit_dft
 from edgegate.passes.explicit_einsum import explicit_einsum
 from edgegate.passes.explicit_reductions import explicit_reductions
 from edgegate.passes.explicit_resize import explicit_resize
 from edgegate.passes.explicit_scatters import explicit_scatters
 from edgegate.passes.explicit_shapes import explicit_shapes
 from edgegate.passes.explicit_shuffles import explicit_shuffles
+from edgegate.passes.explicit_triangles import explicit_triangles
 from edgegate.passes.explicit_windows import explicit_windows
 from edgegate.passes.finite_fills import finite_fills
 from edgegate.passes.fold_affine import fold_affine
@@ -75,10 +77,12 @@ FLOAT: tuple[Pass, ...] = (
     drop_identities,
     merge_duplicates,
     explicit_axes,
+    explicit_dft,
     explicit_einsum,  # before all that knows matrix products
     to_conv,  # before explicit_windows, which says the same of its convolution as of any other
     explicit_scatters,
     explicit_shuffles,
+    explicit_triangles,
     explicit_windows,
     explicit_resize,
     explicit_shapes,
