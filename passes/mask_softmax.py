@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 
@@ -17,14 +19,15 @@ def mask_softmax(model: ir.Model) -> None:
     """Turn ``Softmax(x + mask)`` and ``Softmax(Where(keep, x, hidden))`` into ``edgegate.MaskedSoftmax(x, keep)``.
 
     A constant ``mask`` may have other numbers too, which stay an Add. A row that keeps nothing is 0, where a softmax
-    would be NaN; the Where that takes such NaN out again goes with it.
+    would be NaN; the Where that takes such NaN out again goes with it. Scores that something else is put beside, as a
+    sink that takes what attention is left over, are masked as before, and all that is beside them is seen.
     """
     declare(model, DOMAIN, "MaskedSoftmax")
     for node in matches(model, "Softmax"):
         source, keeps = _seen(model, operand(node), node)
         if keeps:
             axis, rank = attribute(node, "axis", -1), len(shape(node.outputs[0]))
-            keep = keeps[0] if len(keeps) == 1 else _all(model, node, keeps)
+            keep = _all(model, node, keeps, f"{node.outputs[0].name}.keep")
             put(node, "MaskedSoftmax", [source, keep], {"axis": int(axis) % rank}, domain=DOMAIN)
 
 
@@ -33,6 +36,8 @@ def _seen(model: ir.Model, source: ir.Value, reader: ir.Node) -> tuple[ir.Value,
     maker = source.producer()
     if maker is None or maker.domain or not is_float(source) or only_user(source) is not reader:
         return source, []
+    if maker.op_type == "Concat":
+        return _beside(model, maker)
     found = _added(model, maker) if maker.op_type in ("Add", "Sub") else _chosen(maker)
     if found is None:
         return source, []
@@ -40,11 +45,55 @@ def _seen(model: ir.Model, source: ir.Value, reader: ir.Node) -> tuple[ir.Value,
     return inner, [found[1], *keeps]
 
 
-def _all(model: ir.Model, node: ir.Node, keeps: list[ir.Value]) -> ir.Value:
+def _beside(model: ir.Model, node: ir.Node) -> tuple[ir.Value, list[ir.Value]]:
+    """What is left of what a Concat joins without masks, joined, and the masks, joined."""
+    output, axis = node.outputs[0], int(attribute(node, "axis")) % len(shape(node.outputs[0]))
+    parts = [_seen(model, operand(node, i), node) for i in range(len(node.inputs))]
+    if not any(keeps for _, keeps in parts):
+        return output, []
+    name = f"{output.name}.seen"
+    source = insert(
+        node, "Concat", [x for x, _ in parts], {"axis": axis}, domain="", name=name, dtype=ir.DataType.FLOAT,
+        dims=shape(output),
+    )  # fmt: skip
+    whole = constant(model, f"{name}.whole", np.ones((), np.bool_))
+    keeps = [_all(model, node, keeps, f"{name}.{i}") if keeps else whole for i, (_, keeps) in enumerate(parts)]
+    others = list(np.broadcast_shapes(*(_but(shape(keep), len(shape(output)), axis) for keep in keeps)))
+    sizes = [shape(x)[axis] for x, _ in parts]
+    spread = [
+        _expanded(model, node, keep, [*others[:axis], size, *others[axis + 1 :]], f"{name}.keep.{i}")
+        for i, (keep, size) in enumerate(zip(keeps, sizes, strict=True))
+    ]
+    known = [data for data in map(array, spread) if data is not None]
+    if len(known) == len(spread):
+        return source, [constant(model, f"{name}.keep", np.concatenate(known, axis))]
+    dims = [*others[:axis], sum(sizes), *others[axis + 1 :]]
+    joined = insert(
+        node, "Concat", spread, {"axis": axis}, domain="", name=f"{name}.keep", dtype=ir.DataType.BOOL, dims=dims
+    )
+    return source, [joined]
+
+
+def _but(dims: Sequence[int], rank: int, axis: int) -> list[int]:
+    """``dims`` at ``rank``, 1 at ``axis``."""
+    full = [1] * (rank - len(dims)) + list(dims)
+    return [*full[:axis], 1, *full[axis + 1 :]]
+
+
+def _expanded(model: ir.Model, node: ir.Node, keep: ir.Value, dims: Sequence[int], name: str) -> ir.Value:
+    data = array(keep)
+    if data is not None:
+        return constant(model, name, np.ascontiguousarray(np.broadcast_to(data, dims)))
+    target = constant(model, f"{name}.shape", np.array(dims, np.int64))
+    return insert(node, "Expand", [keep, target], domain="", name=name, dtype=ir.DataType.BOOL, dims=dims)
+
+
+def _all(model: ir.Model, node: ir.Node, keeps: list[ir.Value], name: str) -> ir.Value:
     """Where every mask keeps: the constant ones in one, and an And for each of the others."""
+    if len(keeps) == 1:
+        return keeps[0]
     known = [data for data in map(array, keeps) if data is not None]
     left = [v for v in keeps if array(v) is None]
-    name = f"{node.outputs[0].name}.keep"
     if known:
         whole = np.ones((), np.bool_)
         for data in known:

@@ -30,6 +30,14 @@ MASKS = {
     "added": (lambda s: s + torch.where(CAUSAL, 0.0, float("-inf")), "MaskedSoftmax"),
     "windows": (lambda s: s + torch.where(CAUSAL, 0.0, -100.0), "MaskedSoftmax"),
     "added to a bias": (lambda s: s + torch.where(CAUSAL, BIAS, torch.finfo(torch.float32).min), "MaskedSoftmax"),
+    "beside what is seen": (
+        lambda s: torch.cat([s[..., :5] + torch.where(CAUSAL[:, :5], 0.0, -1e30), s[..., 5:]], -1),
+        "MaskedSoftmax",
+    ),
+    "beside one of its own": (
+        lambda s: torch.cat([s[..., :2].masked_fill(s[..., 2:4] > 5, -1e9), s[..., 2:] + BIAS[:, 2:]], -1),
+        "MaskedSoftmax",
+    ),
     "a bias alone": (lambda s: s + BIAS, "Softmax"),
 }
 

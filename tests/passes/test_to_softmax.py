@@ -45,6 +45,14 @@ FORMS = {
     "twice below": (lambda x: F.softmax(below(x), -1), "Softmax"),
     "with what rows share": (lambda x: F.softmax(x + x[..., :1] - 3, -1), "Softmax"),
     "masked": (lambda x: share(below(torch.where(CAUSAL, x, torch.tensor(-1e9))).exp()), "MaskedSoftmax"),
+    "masked beside a sink": (
+        lambda x: F.softmax(torch.cat([x.masked_fill(~CAUSAL, -torch.inf), x[..., :1] * 2], -1), -1),
+        "MaskedSoftmax",
+    ),
+    "masked beside others": (
+        lambda x: F.softmax(torch.cat([x.masked_fill(x < -1, -torch.inf), x + CAUSAL[1].log(), x[:, :2]], 1), 1),
+        "MaskedSoftmax",
+    ),
     "logarithm": (lambda x: torch.log(F.softmax(x, -1)), "LogSoftmax"),
     "less logsumexp": (lambda x: x - x.logsumexp(-1, keepdim=True), "LogSoftmax"),
     "logsumexp": (lambda x: x.logsumexp(1), "LogSoftmax"),
