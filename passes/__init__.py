@@ -42,6 +42,7 @@ from edgegate.passes.optimise_logic import optimise_logic
 from edgegate.passes.rank_logits import rank_logits
 from edgegate.passes.read_qdq import read_qdq
 from edgegate.passes.roll_loops import roll_loops
+from edgegate.passes.settled_arithmetic import settled_arithmetic
 from edgegate.passes.settled_choices import settled_choices
 from edgegate.passes.share_equal import share_equal
 from edgegate.passes.shrink_constants import shrink_constants
@@ -74,6 +75,7 @@ FLOAT: tuple[Pass, ...] = (
     open_scans,
     unfold_recurrent,  # once their weights are constants; a step is like any other stretch from here on
     settled_choices,
+    settled_arithmetic,
     drop_identities,
     merge_duplicates,
     explicit_axes,
