@@ -22,3 +22,17 @@ def test_constants_and_integers_stay():
 def test_a_divisor_that_is_no_function_of_one_number_stays():
     unchanged(divide_by_value, "g (float[2,3] x, float[2,3] z) => (y) { a = Max (z, x) y = Div (x, a) }")
     unchanged(divide_by_value, "g (float[2,3] x, float[2,3] z) => (y) { y = Div (x, z) }")
+
+
+def test_a_divisor_that_is_shifted_or_clipped_spreads_as_before():
+    one = "float e = {0.001}, float t = {2}"
+    for text in ("a = Add (z, e)", "b = Mul (z, t) a = Sub (b, e)", "b = Relu (z) a = Max (b, e)"):
+        unchanged(divide_by_value, f"g (float[2,3] x, float[2,1] z) => (y) <{one}> {{ {text} y = Div (x, a) }}")
+    for text in ("b = Exp (z) a = Add (b, e)", "b = Mul (z, z) a = Add (b, e)"):
+        check(
+            divide_by_value,
+            f"g (float[2,3] x, float[2,1] z) => (y) <{one}> {{ {text} y = Div (x, a) }}",
+            f"""g (float[2,3] x, float[2,1] z) => (y) <{one}> {{
+                {text} y_reciprocal = Reciprocal (a) y = Mul (x, y_reciprocal)
+            }}""",
+        )
