@@ -36,3 +36,19 @@ def test_constants_become_initializers():
     lift_constants(model)
     assert lines(model) == ["y = ::Add<>(x, float32[2.0])"]
     np.testing.assert_equal(array(model.graph.initializers["c"]), [2])
+
+
+def test_a_constant_is_cut_and_its_parts_are_computed_with():
+    check(
+        fold_constants,
+        """g (float[1,2] x) => (y) <float[3] w = {1, 2, 3}, int64[2] sizes = {1, 2}> {
+            a, b = Split <axis: int = 0> (w, sizes)
+            c = Add (b, a)
+            y = Mul (x, c)
+        }""",
+        "g (float[1,2] x) => (y) <float[2] w = {3, 4}> { y = Mul (x, w) }",
+    )
+    unchanged(
+        fold_constants,
+        "g (float[1,4] x) => (a, b) { a, b = Split <axis: int = 1, num_outputs: int = 2> (x) }",
+    )
