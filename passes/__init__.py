@@ -41,6 +41,7 @@ from edgegate.passes.open_scans import open_scans
 from edgegate.passes.optimise_logic import optimise_logic
 from edgegate.passes.rank_logits import rank_logits
 from edgegate.passes.read_qdq import read_qdq
+from edgegate.passes.resizes_to_products import resizes_to_products
 from edgegate.passes.roll_loops import roll_loops
 from edgegate.passes.settled_arithmetic import settled_arithmetic
 from edgegate.passes.settled_choices import settled_choices
@@ -86,6 +87,7 @@ FLOAT: tuple[Pass, ...] = (
     explicit_shuffles,
     explicit_triangles,
     explicit_windows,
+    resizes_to_products,
     explicit_resize,
     explicit_shapes,
     drop_identities,  # again: reshapes to the same shape have shown themselves

@@ -15,7 +15,7 @@ from tests.state.steps import EXAMPLE, STATE, Leaky, X, stepped, storage
 @pytest.fixture(scope="module")
 def artifact():
     torch.manual_seed(0)
-    return edgegate.compile(Leaky(), EXAMPLE, state=STATE, calib={"": X})
+    return edgegate.compile(Leaky(), EXAMPLE, state=STATE, calib={"": X}, activation_bits=8)
 
 
 def test_names_storages_and_outputs(artifact):
@@ -24,6 +24,11 @@ def test_names_storages_and_outputs(artifact):
     assert [spec.name for spec in manifest.shown] == ["linear_1"]
     kept = {spec.name: spec.stored_dtype for spec in manifest.inputs}
     assert kept == {"x": "int8", "mean": "int16", "queue": "int8", "last": "int8"}
+
+
+def test_what_a_small_step_keeps_has_16_bits():
+    _, scheme, _ = edgegate.quantize(Leaky(), EXAMPLE, state=STATE, calib={"": X})
+    assert {scheme.values[name].dtype for name in ("x", "mean", "queue", "last")} == {"int16"}
 
 
 def test_every_step_is_the_interpreters_and_onnx_runtimes(artifact):
