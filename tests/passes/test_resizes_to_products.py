@@ -22,7 +22,7 @@ def op_types(model: ir.Model) -> list[str]:
         "float[2] r = {0.7, 1.6}> { y = Resize <axes = [2, 3], MODE> (x, , r)",
     ],
 )
-@pytest.mark.parametrize("mode", ["cubic", "cubic\", cubic_coeff_a = -0.5, exclude_outside = 1, extra = \""])
+@pytest.mark.parametrize("mode", ["cubic", 'cubic", cubic_coeff_a = -0.5, exclude_outside = 1, extra = "'])
 def test_cubic_is_two_products(place, target, mode):
     mode = f'mode = "{mode}"'.replace(', extra = ""', "")
     text = target.replace("MODE", f'{mode}, coordinate_transformation_mode = "{place}"')
