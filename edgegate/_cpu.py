@@ -34,6 +34,13 @@ OTHER = {
     "complxnum": "fcma", "jsconv": "jscvt", "altnzcv": "flagm2",
 }  # fmt: skip
 """LLVM's word for an extension -> the kernel's, where they differ."""
+WHOLE = {
+    "avx10.1": """
+        avx512bf16 avx512bitalg avx512bw avx512cd avx512dq avx512f avx512fp16 avx512ifma avx512vbmi avx512vbmi2
+        avx512vl avx512vnni avx512vpopcntdq
+    """
+}
+"""LLVM's words that mean others and nothing beside them; kernels before 6.15 do not tell of these."""
 ON_X86 = {"crc32": "sse4_2"}
 """On x86 LLVM splits an instruction off an extension that the kernel reports as a whole."""
 UNUSED = """
@@ -86,6 +93,8 @@ def _has(word: str, machine: str) -> bool:
     name = word.lstrip("+")
     if word.startswith("-") or name in UNUSED.split() or name.startswith(tuple(TUNING.split())):
         return True
+    if name in WHOLE:
+        return all(_has(part, machine) for part in WHOLE[name].split())
     if MACHINES.get(machine, machine) == "x86_64" and name in ON_X86:
         return ON_X86[name] in flags()
     return OTHER.get(name, name if name in SAME.split() else "unknown") in flags()

@@ -71,15 +71,15 @@ def in_a_step(model: ir.Model, groups: Groups, layers: Sequence[Layer]) -> set[s
 def _long(model: ir.Model, layers: Sequence[Layer]) -> Iterator[str]:
     """The inputs of the states that are not small beside the layers that make what enters them.
 
-    Those are the nearest ones with more than a factor for each channel; all of the model, where what enters is an
-    input, or made of constants. A place or a token is no such input: it only picks.
+    Those are the nearest ones with more than a factor for each channel; all of the model, where an input enters. A
+    place or a token is no such input: it only picks.
     """
     values = {str(v.name): v for v in _values(model)}
     sizes = {layer.node: layer.data().size for layer in layers if layer.node.op_type != "Affine"}
     for before, after in states(model):
         origins = {value for value, _ in _past(values[after], sizes)} - {values[before]}
         makers = {node for value in origins if (node := value.producer()) in sizes}
-        if not makers or any(is_float(value) for value in origins.intersection(model.graph.inputs)):
+        if any(is_float(value) for value in origins.intersection(model.graph.inputs)):
             makers = set(sizes)
         if math.prod(shape(values[before])) * LONG > sum(sizes[node] for node in makers):
             yield before

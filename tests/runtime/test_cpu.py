@@ -26,6 +26,7 @@ def test_a_program_for_another_processor_is_not_loaded(target, words):
     assert "\n" not in str(caught.value)
 
 
+AVX10 = "avx512_bf16 avx512_bitalg avx512_fp16 avx512ifma avx512vbmi avx512_vbmi2 avx512_vpopcntdq"
 KERNEL = {
     "x86_64": "fpu cmov cx8 fxsr mmx sse sse2 pni ssse3 sse4_1 sse4_2 popcnt cx16 lahf_lm lm avx avx2 bmi1 bmi2 "
     "f16c fma abm movbe xsave avx512f avx512bw avx512cd avx512dq avx512vl avx512_vnni",
@@ -60,12 +61,19 @@ def test_features_of_processors(monkeypatch, machine, target, good):
             _cpu.check(target)
 
 
+@pytest.mark.parametrize("absent", ["", *AVX10.split(), "avx512_vnni"])
+def test_avx10_is_all_that_it_stands_for(monkeypatch, absent):
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(_cpu, "flags", lambda: {*KERNEL["x86_64"].split(), *AVX10.split()} - {absent})
+    assert _cpu.lacking(["avx10.1"]) == (["avx10.1"] if absent else [])
+
+
 def test_this_machine_has_what_llvm_finds_in_it():
-    import tvm_ffi
+    import tvm
 
     if platform.machine() != "x86_64":
         pytest.skip("the words are x86's")
-    found = tvm_ffi.get_global_func("tvm.codegen.llvm.GetHostCPUFeatures")()
+    found = tvm.get_global_func("tvm.codegen.llvm.GetHostCPUFeatures")()
     features = tuple(str(k) for k, has in dict(found).items() if has)
     assert len(features) > 5
     _cpu.check(Target(kind="llvm", mcpu="this", features=features))
