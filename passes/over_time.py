@@ -5,6 +5,9 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from edgegate.graph import SHOWN, shape, states
+from edgegate.passes.drop_unread import drop_unread
+from edgegate.passes.join_moves import join_moves
+from edgegate.passes.split_loops import split_loops
 from edgegate.stages.edges import ENTRIES, EXITS, is_edge
 from edgegate.stages.loops import LOOP
 from edgegate.stages.scans import mark, roll
@@ -13,7 +16,7 @@ NAME = "sequence"
 """What the loop is called."""
 
 
-def over_time(model: ir.Model, steps: int) -> ir.Model:
+def over_time(model: ir.Model, steps: int, *, split: bool = True) -> ir.Model:
     """A model of ``steps`` steps, which gives the same integers as so many runs of ``model``.
 
     Inputs that are no states have time as their new first axis, and so have outputs that are more than states. A state
@@ -24,6 +27,7 @@ def over_time(model: ir.Model, steps: int) -> ir.Model:
     Args:
         model: Of integers, a step with states; it is not changed.
         steps: How many steps.
+        split: Compute for all steps at once what need not wait for the step before; else all in one loop.
 
     Raises:
         ValueError: The model has no states, or there is no step.
@@ -32,6 +36,8 @@ def over_time(model: ir.Model, steps: int) -> ir.Model:
         raise ValueError(f"a sequence has one step or more of a model with states, got {steps} of {model.graph.name!r}")
     made = model.clone()
     _Sequence(made, steps).write()
+    for simplify in (split_loops, join_moves, drop_unread) if split else ():
+        simplify(made)
     roll(made)
     return made
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import onnx_ir as ir
 import tvm
 
-from edgegate import files
+from edgegate import files, vectors
 from edgegate.artifact import Artifact
 from edgegate.manifest import SEQUENCE
 from edgegate.options import CompileOptions
-from edgegate.passes.over_time import over_time
-from edgegate.stages import Proof, prove
+from edgegate.stages import Proof
 from edgegate.targets._artifact import artifact_of
 from edgegate.targets._machine import Machine, machine
+from edgegate.targets._sequence import check, sequence_of
 from edgegate.targets._tvm import emit
 from edgegate.targets.schedules import Cpu
 
@@ -43,13 +43,15 @@ def llvm(options: CompileOptions) -> Build:
     def build(model: ir.Model, proof: Proof) -> Artifact:
         models = {"program.so": model}
         if options.steps is not None:
-            models[SEQUENCE] = over_time(model, options.steps)
-            prove(models[SEQUENCE])
+            models[SEQUENCE] = sequence_of(model, options.steps)
         programs = {
             name: shared_library(executable(m, made_for, options.threads, options.logic), made_for)
             for name, m in models.items()
         }
-        return artifact_of(model, proof, options, made_for.described("llvm"), programs)
+        artifact = artifact_of(model, proof, options, made_for.described("llvm"), programs)
+        if options.steps is not None:
+            check(model, options.steps, vectors.unpack(artifact.files[vectors.VECTORS]))
+        return artifact
 
     return build
 
