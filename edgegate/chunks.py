@@ -110,6 +110,12 @@ class Chunk:
         held = {before: last[after if after in self._names else before] for before, after in self._pairs}
         return {name: results[name] for name in self._shown}, held
 
+    def run_stored(self, inputs: Mapping[str, Array]) -> list[tuple[str, bool, Array]]:
+        """All steps on stored integers by input name: each output as :func:`made` tells of it, and what it is."""
+        self._fill(inputs)
+        found = zip(self._outputs, self._run(), strict=True)
+        return [(name, every, stored.copy()) for (name, every, _), stored in found]
+
     def _fill(self, arrays: Mapping[str, Array]) -> None:
         places = zip(self._inputs, self._quantizers, self._program.buffers, strict=True)
         for index, (spec, quantizer, buffer) in enumerate(places):

@@ -36,6 +36,7 @@ class Session:
 
     Attributes:
         thresholds: Of the gates, by input name: arrays of one integer, which may be changed between calls.
+        chunk: The program of a sequence, if there is one.
 
     Raises:
         UnsafeError: This machine's processor cannot execute the program.
@@ -53,11 +54,10 @@ class Session:
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
         _cpu.check(manifest.target)
-        self.artifact = artifact
-        self.inputs, self.outputs = manifest.inputs, manifest.outputs
+        self.artifact, self.inputs, self.outputs = artifact, manifest.inputs, manifest.outputs
         count = threads or len(processors())
         self._program = program_of(artifact, device=device, threads=count)
-        self._chunk = Chunk(artifact, device=device, threads=count) if manifest.steps else None
+        self.chunk = Chunk(artifact, device=device, threads=count) if manifest.steps else None
         self._quantizers = [entry(spec) for spec in self.inputs]
         self.thresholds = point.thresholds(artifact, operating_point)
         self._given = [spec for spec in self.inputs if spec.name not in self.thresholds]
@@ -142,7 +142,7 @@ class Session:
         timed, count, steps = sequences.timed(data, {spec.name: spec.shape for spec in self._fresh})
         if count != 1:
             raise InputError(f"expected one sequence, got {count}: reset the states between them")
-        size, made = self._chunk.steps if self._chunk else steps, []
+        size, made = self.chunk.steps if self.chunk else steps, []
         for start in range(0, steps, size):
             made += self._chunked({name: array[0, start : start + size] for name, array in timed.items()})
         return {spec.name: np.concatenate([results[spec.name] for results in made]) for spec in self._shown}
@@ -150,11 +150,11 @@ class Session:
     def _chunked(self, feed: Mapping[str, Array]) -> list[dict[str, Array]]:
         """Some steps: at once, if they are as many as one program does, else one by one."""
         count = len(next(iter(feed.values())))
-        if self._chunk and count == self._chunk.steps:
+        if self.chunk and count == self.chunk.steps:
             with suppress(InputError):  # is raised again by the step that it is about
-                taken = self._chunk.taken(feed)
+                taken = self.chunk.taken(feed)
                 with self._lock:
-                    results, held = self._chunk.run(taken, self.memory.arrays, self.thresholds)
+                    results, held = self.chunk.run(taken, self.memory.arrays, self.thresholds)
                     self.memory.arrays.update(held)
                 return [results]
         steps = (self.advance({name: array[i] for name, array in feed.items()}) for i in range(count))

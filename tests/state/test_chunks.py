@@ -12,8 +12,9 @@ from torch import nn
 import edgegate
 from edgegate import CompileOptions
 from edgegate.artifact import Artifact
-from edgegate.errors import FileError, InputError, UnsafeError
+from edgegate.errors import FileError, InputError, MismatchError, UnsafeError
 from edgegate.manifest import SEQUENCE
+from edgegate.replay import verify
 from tests.state.steps import EXAMPLE, STATE, Leaky, X
 
 T = 5
@@ -84,6 +85,18 @@ def test_one_call_does_all_steps(artifact, monkeypatch):
     monkeypatch.setattr(session, "advance", None)
     assert np.array_equal(session.steps(X[: 2 * T]), wanted)
     assert np.array_equal(artifact.session().steps(X[: 2 * T, 0]), wanted)
+
+
+def test_verify_compares_a_sequence_with_its_steps(artifact, chain):
+    torch.manual_seed(1)
+    other = edgegate.compile(Leaky(), EXAMPLE, state=STATE, calib={"": X}, steps=T)
+    assert artifact.verify() == chain.verify() == 3
+    mixed, told = {**artifact.files, SEQUENCE: other.files[SEQUENCE]}, artifact.manifest
+    wrong = Artifact.create(
+        mixed, target=told.target, inputs=told.inputs, outputs=told.outputs, options=told.options, proof=told.proof
+    )
+    with pytest.raises(MismatchError, match=f"{T} steps at once: output 'linear_1': .* values differ"):
+        verify(wrong.session())
 
 
 def test_the_step_that_fails_is_told_and_those_before_are_done(artifact):
