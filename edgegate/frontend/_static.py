@@ -70,6 +70,9 @@ def make_static(model: ir.Model, batch: int, example: Sequence[Shape] | None) ->
 class Fold(FoldConstantsPass):  # type: ignore[misc]
     """onnxscript's constant folding with a budget; new nodes keep the old one's layer and source.
 
+    The budget is of bytes that are held: an LSTM's weights are cut, put in another order and stacked before they are
+    what they are, and each of these steps lets go of what it read. What was ever made has a limit of its own.
+
     Raises:
         UnsafeError: From the first node, in order, whose output is above the size limit.
     """
@@ -78,6 +81,7 @@ class Fold(FoldConstantsPass):  # type: ignore[misc]
         weights = (v.const_value for v in model.graph.initializers.values())
         stored = sum(w.nbytes for w in weights if w is not None)
         self._left = min(_files.FOLD_LIMIT, max(_FOLD_FLOOR, 2 * stored))
+        self._ever = _files.FOLD_LIMIT
         limit = self._left
         super().__init__(
             shape_inference=True,
@@ -101,16 +105,19 @@ class Fold(FoldConstantsPass):  # type: ignore[misc]
         if node.domain or node.op_type in _QUANTIZERS:
             return False
         sizes = [n for o in node.outputs if (n := byte_count(o)) is not None]
-        if len(sizes) != len(node.outputs) or sum(sizes) > self._left:
+        if len(sizes) != len(node.outputs) or sum(sizes) > min(self._left, self._ever):
             return False
         self._left -= sum(sizes)
+        self._ever -= sum(sizes)
         return True
 
     def replace_node(self, node: ir.Node, replacement: object, root: ir.Graph | ir.Function) -> None:
         for new in replacement.new_nodes:  # type: ignore[attr-defined]
             for key in (LAYER, SOURCE):
                 new.metadata_props.setdefault(key, node.metadata_props.get(key, ""))
+        read = {v for v in node.inputs if v is not None and v.is_initializer()}
         super().replace_node(node, replacement, root)
+        self._left += sum(byte_count(v) or 0 for v in read if not v.is_initializer())  # nothing reads it any more
 
 
 def byte_count(value: ir.Value) -> int | None:

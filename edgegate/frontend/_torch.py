@@ -15,7 +15,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from edgegate.errors import CompileError, FileError, Problem, ToolchainError
-from edgegate.frontend import _files, _logic, _names, _recurrent
+from edgegate.frontend import _attention, _files, _logic, _names, _recurrent
 from edgegate.frontend._operators import OPSET
 from edgegate.frontend._quiet import quiet
 
@@ -95,7 +95,11 @@ def to_onnx(exported: ExportedProgram) -> ir.Model:
             opset_version=OPSET,
             optimize=False,
             verbose=False,
-            custom_translation_table={**_logic.translations(), **_recurrent.translations()},
+            custom_translation_table={
+                **_logic.translations(),
+                **_recurrent.translations(),
+                **_attention.translations(),
+            },
         )
         assert result is not None, "the dynamo exporter returns a program"
         model: ir.Model = result.model
