@@ -6,7 +6,8 @@ import onnx_ir as ir
 
 from edgegate.graph import attribute, shape
 from edgegate.passes.split_loops._parts import at_once, looped
-from edgegate.passes.split_loops._plan import Plan, plan
+from edgegate.passes.split_loops._plan import Plan
+from edgegate.passes.split_loops._traffic import take_in
 from edgegate.passes.split_loops._writer import Writer
 from edgegate.stages.loops import Loop, loops
 
@@ -22,7 +23,7 @@ def split_loops(model: ir.Model) -> None:
     for loop in loops(model.graph):
         steps = _steps(loop)
         if steps > 1 and _is_plain(loop):
-            _split(model, loop, plan(loop, steps))
+            _split(model, Plan(loop, steps))
 
 
 def _steps(loop: Loop) -> int:
@@ -37,10 +38,11 @@ def _is_plain(loop: Loop) -> bool:
     return not any(turned) and not held & {ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS}
 
 
-def _split(model: ir.Model, loop: Loop, made: Plan) -> None:
-    writer, finals = Writer(model, loop, made), dict[ir.Value, ir.Value]()
+def _split(model: ir.Model, plan: Plan) -> None:
+    take_in(plan)
+    loop, writer, finals = plan.loop, Writer(model, plan), dict[ir.Value, ir.Value]()
     model.graph.remove(list(loop.inside))
-    for phase, units in made.phases():
+    for phase, units in plan.phases():
         nodes = [u for u in units if isinstance(u, ir.Node)]
         states = [u for u in units if isinstance(u, ir.Value)]
         if phase % 2:

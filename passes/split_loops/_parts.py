@@ -40,36 +40,29 @@ def at_once(writer: Writer, node: ir.Node) -> None:
 def looped(writer: Writer, name: str, nodes: Sequence[ir.Node], states: Sequence[ir.Value]) -> list[ir.Value]:
     """Write a loop of what waits for the step before; the states after the last."""
     made = dict.fromkeys([*states, *(v for n in nodes for v in n.outputs)])
-    read = list(dict.fromkeys(v for n in nodes for v in n.inputs if v in writer.plan.varying and v not in made))
+    outer = dict.fromkeys(v for n in nodes for v in n.inputs if v in writer.plan.varying and v not in made)
+    near = [v for v in outer if v in writer.plan.near]
+    read = [v for v in outer if v not in writer.plan.near]
     given: list[ir.Value | None] = [*(writer.initial[s] for s in states), *map(writer.sequence, read)]
     inside = {v: writer.like(v, f"{v.name}.step", shape(v)) for v in (*states, *read)}
     elements = list(inside.values())
-    if not read:  # a Scan has a sequence
-        counted = writer.constant(np.zeros(writer.steps, np.int8))
-        given.append(counted)
-        elements.append(writer.like(counted, f"{name}.step", ()))
+    if near or not read:  # a Scan has a sequence
+        numbers = writer.constant(np.arange(writer.steps).reshape(-1, 1))
+        given.append(numbers)
+        elements.append(writer.like(numbers, f"{name}.number", (1,)))
+    whole = [writer.whole_of(writer.plan.views[v]) for v in near]
     writer.put(mark("Begin", name, len(states), [0] * (len(elements) - len(states)), given, elements))
+    inside |= {v: writer.window_at(v, w, elements[-1]) for v, w in zip(near, whole, strict=True)}
     for node in nodes:
         for index, value in enumerate(node.inputs):
             if value in inside:
                 node.replace_input_with(index, inside[value])
         writer.put(node)
-    shown = [v for v in made if _is_read(writer, v, nodes)]
+    own = set(nodes)
+    shown = [v for v in made if writer.plan.is_read(v, own)]
     results: list[ir.Value | None] = [inside.get(v, v) for v in (*(writer.after[s] for s in states), *shown)]
     finals = [writer.like(s, f"{s.name}.last", shape(s)) for s in states]
     every = [writer.like(v, f"{v.name}.all", (writer.steps, *shape(v))) for v in shown]
     writer.put(mark("End", name, len(states), [0] * len(every), results, [*finals, *every]))
     writer.sequences |= dict(zip(shown, every, strict=True))
     return finals
-
-
-def _is_read(writer: Writer, value: ir.Value, nodes: Sequence[ir.Node]) -> bool:
-    """Whether anything outside of a loop of these nodes reads a value that it makes."""
-    own, loop = {id(n) for n in nodes}, writer.loop
-    for reader, index in value.uses():
-        if reader is loop.end:
-            if index >= loop.states or loop.begin.outputs[index] not in writer.plan.recurrent:
-                return True
-        elif id(reader) not in own:
-            return True
-    return False

@@ -7,68 +7,120 @@ at once, phases 1, 3, ... are loops.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from typing import Any
 
 import onnx_ir as ir
 
+from edgegate.graph import shape
 from edgegate.passes.split_loops._forms import form
-from edgegate.passes.split_loops._queues import Queue, queue
+from edgegate.passes.split_loops._queues import queue
 from edgegate.stages.loops import Loop
 
+WINDOWS = 1 << 20
+"""Bytes that the windows of all steps on a queue may have together: they should stay in the second cache."""
 Unit = ir.Node | ir.Value
 """A node, or a state as it is in a step."""
 
 
-@dataclass(kw_only=True)
+def size(value: ir.Value) -> int:
+    """Bytes of a value of a step."""
+    assert value.dtype is not None, "every value of an integer model has a type"
+    return math.prod(shape(value)) * value.dtype.numpy().itemsize
+
+
 class Plan:
     """How a loop is split.
 
-    Attributes:
+    Args:
+        loop: Laid flat.
         steps: How many.
+
+    Attributes:
         varying: Values that are other ones in each step.
         queues: By the state in a step.
+        views: Every value that is rows of a queue.
+        near: Those of them that are too many to stand side by side: a loop reads its own in each step.
         recurrent: States that are handed on from step to step.
         step: Nodes and states, as they stand in a step.
         order: The same, none before what it depends on in any step, but those that depend on each other.
         phase: Of each.
     """
 
-    steps: int
-    varying: set[ir.Value]
-    queues: dict[ir.Value, Queue]
-    recurrent: set[ir.Value] = field(default_factory=set)
-    step: list[Unit] = field(default_factory=list)
-    order: list[Unit] = field(default_factory=list)
-    phase: dict[Unit, int] = field(default_factory=dict)
+    def __init__(self, loop: Loop, steps: int) -> None:
+        self.loop, self.steps = loop, steps
+        self.varying = {*loop.begin.outputs, *(v for n in loop.inside for v in n.outputs)}
+        found = {before: queue(loop, before, after) for before, after in loop.carried()}
+        self.queues = {before: q for before, q in found.items() if q is not None}
+        circular = self._analyse()
+        while circular & self.queues.keys():  # what joins them depends on what is in them
+            self.queues = {state: q for state, q in self.queues.items() if state not in circular}
+            circular = self._analyse()
+        self.recurrent = {before for before, _ in loop.carried() if before in circular}
+        self.near = {v for v in self.views if size(v) * steps > WINDOWS}
+        self._number(circular)
 
     def phases(self) -> Iterator[tuple[int, list[Unit]]]:
         """What is computed in each phase, in an order that runs; that of a loop is the order of a step."""
         for phase in range(max(self.phase.values(), default=0) + 1):
             yield phase, [u for u in (self.order, self.step)[phase % 2] if self.phase[u] == phase]
 
-    def views(self) -> dict[ir.Value, Queue]:
-        """Every value that is rows of a queue."""
-        return {v: q for q in self.queues.values() for v in q.views}
+    def sources(self, values: Iterable[ir.Value | None]) -> list[Unit]:
+        """What makes these values: nodes, and states; views are the queue itself."""
+        found: list[Unit] = []
+        for value in values:
+            if value is not None and value in self.views:
+                found.append(self.views[value].before)
+            elif value is not None and value in self.states:
+                found.append(value)
+            elif value is not None and id(value.producer()) in self.inside:
+                found.append(self.inside[id(value.producer())])
+        return found
 
+    def is_read(self, value: ir.Value, nodes: Any) -> bool:
+        """Whether anything but these nodes reads a value of a step; a state that is handed on is not read."""
+        for reader, index in value.uses():
+            if reader is self.loop.end:
+                if index >= self.loop.states or self.loop.begin.outputs[index] not in self.recurrent:
+                    return True
+            elif reader not in nodes:
+                return True
+        return False
 
-def plan(loop: Loop, steps: int) -> Plan:
-    """Split a loop of so many steps."""
-    carried = loop.carried()
-    varying = {*loop.begin.outputs, *(v for n in loop.inside for v in n.outputs)}
-    queues = {b: q for b, a in carried if (q := queue(loop, b, a)) is not None}
-    while True:
-        made = Plan(steps=steps, varying=varying, queues=queues)
-        direct = _direct(loop, made)
-        before = _depends(direct)
-        circular = {unit for i, unit in enumerate(direct) if before[unit] >> i & 1}
-        if not circular & queues.keys():
-            break
-        queues = {state: q for state, q in queues.items() if state not in circular}  # what joins depends on what is in
-    made.recurrent = {b for b, _ in carried if b in circular}
-    made.step, made.order = list(direct), sorted(direct, key=lambda unit: before[unit].bit_count())
-    _phases(made, direct, circular)
-    return made
+    def _analyse(self) -> set[Unit]:
+        """Find what depends on what; those that depend on themselves."""
+        self.views = {v: q for q in self.queues.values() for v in q.views}
+        skipped = {id(n) for q in self.queues.values() for n in q.nodes}
+        self.states = {before for before, _ in self.loop.carried()}
+        self.inside = {id(n): n for n in self.loop.inside if id(n) not in skipped}
+        self.direct: dict[Unit, list[Unit]] = {n: self.sources(n.inputs) for n in self.inside.values()}
+        for before, after in self.loop.carried():
+            self.direct[before] = self.sources([self.queues[before].rows if before in self.queues else after])
+        depends = _depends(self.direct)
+        self.step = list(self.direct)
+        self.order = sorted(self.direct, key=lambda unit: depends[unit].bit_count())
+        return {unit for i, unit in enumerate(self.direct) if depends[unit] >> i & 1}
+
+    def _number(self, circular: set[Unit]) -> None:
+        """Number the phases: as early as each can be."""
+        looped = {unit for unit in self.step if unit in circular or not self._at_once(unit)}
+        self.phase = {unit: int(unit in looped) for unit in self.step}
+        changed = True
+        while changed:
+            changed = False
+            for unit in self.order:
+                here = unit in looped
+                least = max((self.phase[g] + (here != (g in looped)) for g in self.direct[unit]), default=0)
+                if least > self.phase[unit]:
+                    self.phase[unit], changed = least, True
+
+    def _at_once(self, unit: Unit) -> bool:
+        """Whether there is a form of it for all steps."""
+        if isinstance(unit, ir.Value):
+            return True
+        varying = {i for i, v in enumerate(unit.inputs) if v in self.varying}
+        return form(unit, varying, self.steps) is not None and not any(v in self.near for v in unit.inputs)
 
 
 def _depends(direct: dict[Unit, list[Unit]]) -> dict[Unit, int]:
@@ -85,49 +137,3 @@ def _depends(direct: dict[Unit, list[Unit]]) -> dict[Unit, int]:
             changed = changed or more != found[unit]
             found[unit] = more
     return found
-
-
-def _direct(loop: Loop, made: Plan) -> dict[Unit, list[Unit]]:
-    """What each node and each state reads, views being the queue itself."""
-    views = made.views()
-    skipped = {id(n) for q in made.queues.values() for n in q.nodes}
-    states = {before for before, _ in loop.carried()}
-    inside = {id(n): n for n in loop.inside if id(n) not in skipped}
-
-    def sources(values: Iterable[ir.Value | None]) -> list[Unit]:
-        found: list[Unit] = []
-        for value in values:
-            if value is not None and value in views:
-                found.append(views[value].before)
-            elif value is not None and value in states:
-                found.append(value)
-            elif value is not None and id(value.producer()) in inside:
-                found.append(inside[id(value.producer())])
-        return found
-
-    direct: dict[Unit, list[Unit]] = {n: sources(n.inputs) for n in inside.values()}
-    for before, after in loop.carried():
-        direct[before] = sources([made.queues[before].rows if before in made.queues else after])
-    return direct
-
-
-def _phases(made: Plan, direct: dict[Unit, list[Unit]], circular: set[Unit]) -> None:
-    """Number the phases: as early as each can be."""
-    looped = {unit for unit in direct if unit in circular or not _at_once(unit, made)}
-    made.phase = {unit: int(unit in looped) for unit in direct}
-    changed = True
-    while changed:
-        changed = False
-        for unit in made.order:
-            here = unit in looped
-            least = max((made.phase[g] + (here != (g in looped)) for g in direct[unit]), default=0)
-            if least > made.phase[unit]:
-                made.phase[unit], changed = least, True
-
-
-def _at_once(unit: Unit, made: Plan) -> bool:
-    """Whether there is a form of it for all steps."""
-    if isinstance(unit, ir.Value):
-        return True
-    varying = {i for i, v in enumerate(unit.inputs) if v in made.varying}
-    return form(unit, varying, made.steps) is not None

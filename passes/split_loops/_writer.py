@@ -12,7 +12,6 @@ from edgegate.graph import Array, array, constant, shape
 from edgegate.passes.split_loops._forms import batch
 from edgegate.passes.split_loops._plan import Plan
 from edgegate.passes.split_loops._queues import Queue
-from edgegate.stages.loops import Loop
 
 
 class Writer:
@@ -26,15 +25,14 @@ class Writer:
         whole: The state in a step that is a queue -> all its rows.
     """
 
-    def __init__(self, model: ir.Model, loop: Loop, plan: Plan) -> None:
-        self.model, self.loop, self.plan, self.steps = model, loop, plan, plan.steps
+    def __init__(self, model: ir.Model, plan: Plan) -> None:
+        self.model, self.loop, self.plan, self.steps = model, (loop := plan.loop), plan, plan.steps
         self.rows: dict[ir.Value, ir.Value] = {}
         self.whole: dict[ir.Value, ir.Value] = {}
         given = [v for v in loop.begin.inputs if v is not None]
         self.initial = dict(zip(loop.begin.outputs[: loop.states], given[: loop.states], strict=True))
         self.sequences = dict(zip(loop.begin.outputs[loop.states :], given[loop.states :], strict=True))
         self.after = dict(loop.carried())
-        self.views = plan.views()
         self.constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
         self.names = {v.name for n in model.graph for v in n.outputs} | set(model.graph.initializers)
         self.names |= {v.name for v in model.graph.inputs}
@@ -92,8 +90,8 @@ class Writer:
         return self.rows[value]
 
     def _all_rows(self, value: ir.Value) -> ir.Value:
-        if value in self.views:
-            return self._window(self.views[value], value)
+        if value in self.plan.views:
+            return self._window(self.plan.views[value], value)
         if value in self.sequences:
             return self.reshaped(self.sequences[value], batch(shape(value), self.steps), f"{value.name}.rows")
         if value in self.initial:
@@ -147,6 +145,17 @@ class Writer:
             others = [a for a in range(len(shape(found))) if a != axis]
             found = self.turned(found, [axis, *others], f"{value.name}.seen")
         return self.reshaped(found, batch(shape(value), self.steps), f"{value.name}.rows")
+
+    def window_at(self, value: ir.Value, whole: ir.Value, number: ir.Value) -> ir.Value:
+        """What a step sees of a queue, in a loop that counts its steps."""
+        queue = self.plan.views[value]
+        places, rows = np.array(queue.views[value], np.int64), number
+        if queue.pace > 1:
+            pace = self.constant(np.array([queue.pace], np.int64))
+            rows = self.node("Mul", [number, pace], {}, f"{value.name}.start", (1,), number.dtype)
+        shifted = [rows, self.constant(places)]
+        at = self.node("Add", shifted, {}, f"{value.name}.places", places.shape, number.dtype)
+        return self.node("Gather", [whole, at], {"axis": queue.axis}, f"{value.name}.seen", shape(value), value.dtype)
 
     def like(self, value: ir.Value, name: str, dims: Sequence[int]) -> ir.Value:
         """A new value of the same type."""

@@ -11,6 +11,7 @@ from edgegate import interpreter
 from edgegate.compiler import integer_model
 from edgegate.graph import attribute, shape
 from edgegate.options import CompileOptions
+from edgegate.passes.split_loops import _plan
 from edgegate.stages import integer as check
 from edgegate.stages.scans import scans
 from edgegate.targets._artifact import self_test
@@ -47,8 +48,8 @@ def split(step: ir.Model, steps: int = T) -> list[list[str]]:
 
 LOOPS = {
     "short_conv": [], "wavenet": [], "fsmn": [], "gated_tsm": [], "lgtsm": [],
-    "gla": [3], "mamba2": [3], "min_gru": [4], "retnet": [6], "gated_delta_net": [10],
-    "gru": [20], "lstm": [19], "mlstm": [5, 6],
+    "gla": [5], "mamba2": [5], "min_gru": [4], "retnet": [9], "gated_delta_net": [11],
+    "gru": [20], "lstm": [19], "mlstm": [6, 10],
 }  # fmt: skip
 """How many nodes the loops of some steps have."""
 
@@ -57,6 +58,18 @@ LOOPS = {
 def test_a_sequence_has_the_bits_of_its_steps(name):
     found = split(bench.integer(STEPS[name], 16)[0])
     assert [len(body) for body in found] == LOOPS.get(name, [len(body) for body in found])
+
+
+def test_the_loop_of_linear_attention_makes_and_reads_its_state():
+    (body,) = split(bench.integer(STEPS["gla"], 16)[0], 2)
+    assert body == ["GatedProduct", "GatedProduct", "Add", "MatMul16", "Rescale"]
+
+
+@pytest.mark.parametrize("name", ["short_conv", "fsmn", "lgtsm", "mamba2"])
+def test_a_long_queue_is_read_step_by_step(name, monkeypatch):
+    step, _ = bench.integer(STEPS[name], 16)
+    monkeypatch.setattr(_plan, "WINDOWS", 0)
+    assert sum(body.count("Gather") for body in split(step)) == {"fsmn": 2, "lgtsm": 2}.get(name, 1)
 
 
 def test_the_loop_of_a_gru_holds_no_product_with_its_input():
@@ -75,7 +88,7 @@ def test_a_decoder_of_queues_and_delta_rules(name):
     options = CompileOptions(state={i + 1: i + 1 for i in range(len(held))}, calib=calib)
     step, _, _ = integer_model(net, (torch.zeros(1, dtype=torch.int64), *held), options)
     found = split(step)
-    assert [body.count("MatMul16") for body in found] == {"lfm2_like": [], "delta_like": [1, 1]}[name]
+    assert [body.count("MatMul16") for body in found] == {"lfm2_like": [], "delta_like": [2, 2]}[name]
     assert not any("MatMul16x8" in body for body in found)
 
 
