@@ -63,6 +63,7 @@ from edgegate.passes.to_softmax import to_softmax
 from edgegate.passes.to_threshold import to_threshold
 from edgegate.passes.trim_conv import trim_conv
 from edgegate.passes.unfold_recurrent import unfold_recurrent
+from edgegate.passes.whole_numbers import whole_numbers
 
 __all__ = ["FLOAT", "INTEGER", "Pass", "run"]
 
@@ -80,6 +81,7 @@ FLOAT: tuple[Pass, ...] = (
     drop_identities,
     merge_duplicates,
     explicit_axes,
+    whole_numbers,
     explicit_dft,
     explicit_einsum,  # before all that knows matrix products
     to_conv,  # before explicit_windows, which says the same of its convolution as of any other

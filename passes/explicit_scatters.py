@@ -15,11 +15,34 @@ from edgegate.graph import Array, array, attribute, constant, insert, matches, r
 
 
 def explicit_scatters(model: ir.Model) -> None:
-    """Write each ScatterND whose indices are constant as a Gather of rows; of several at a place the last stays."""
+    """Write each ScatterND whose indices are constant as a Gather of rows; of several at a place the last stays.
+
+    Where they are computed, and the data has one axis, it is a ScatterElements.
+    """
     for node in matches(model, "ScatterND"):
         indices = array(node.inputs[1])
-        if indices is not None and attribute(node, "reduction", "none") == "none":
+        if attribute(node, "reduction", "none") != "none":
+            continue
+        if indices is not None:
             _rewrite(model, node, indices)
+        elif node.inputs[0] is not None and len(shape(node.inputs[0])) == 1:
+            _along(model, node)
+
+
+def _along(model: ir.Model, node: ir.Node) -> None:
+    """Single elements put into a row at places that are computed: ScatterElements, which has integers for that."""
+    data, indices, updates = node.inputs
+    assert indices is not None and updates is not None, "ScatterND has all its inputs"
+    dims, name, output = shape(updates), str(node.outputs[0].name), node.outputs[0]
+    count = prod(dims)
+    places = _reshaped(model, node, indices, (count,), f"{name}.places")
+    put = _reshaped(model, node, updates, (count,), f"{name}.updates") if len(dims) != 1 else updates
+    assert output.dtype is not None, "every value has a type"
+    made = insert(
+        node, "ScatterElements", [data, places, put], {"axis": 0, "reduction": "none"}, domain="",
+        name=f"{name}.scattered", dtype=output.dtype, dims=shape(output),
+    )  # fmt: skip
+    replace(node, made)
 
 
 def _rewrite(model: ir.Model, node: ir.Node, indices: Array) -> None:

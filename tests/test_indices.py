@@ -112,6 +112,12 @@ LINES = {
         "s = Less (i, one) t = Cast <to = 6> (s) u = CumSum <exclusive = 1> (t, at) y = Cast <to = 9> (u)",
         "bool[1, 6] y",
     ),
+    "halved": (
+        "t = Clip (i, low, three) u = Div (t, two) v = Mod (t, two) m = Mod <fmod = 1> (t, two) a = Add (u, v)"
+        " y = Sub (a, m)",
+        "int64[1, 6] y",
+    ),
+    "alike": ("s = Less (i, one) t = Greater (i, two) y = Equal (s, t)", "bool[1, 6] y"),
     "least": ("e = Gather (w, i) f = ArgMin <axis = 1> (e) y = Cast <to = 6> (f)", "int32[1, 1, 2] y"),
     "ranked": ("e = Gather (w, i) y, z = TopK <axis = 1, largest = 0> (e, two)", "float[1, 2, 2] y, int64[1, 2, 2] z"),
     "both": ("e = Gather (w, i) f = Relu (e) g = Greater (e, f) h = Equal (e, f) y = Or (g, h)", "bool[1, 6, 2] y"),
@@ -119,7 +125,7 @@ LINES = {
     "points": ("a = Unsqueeze (i, last) b = Concat <axis = 2> (a, a) y = GatherND (w, b)", "float[1, 6] y"),
 }
 CONSTANTS = """<float[5, 2] w = {1, 2, 3, -4, 5, 6, -7, 8, 9, 10}, int64[1] one = {1}, int64[1] axes = {1},
-    int64 low = {-2}, int64 at = {1}, int64[1] two = {2}, int64[1] last = {-1},
+    int64 low = {-2}, int64 three = {3}, int64 at = {1}, int64[1] two = {2}, int64[1] last = {-1},
     int64[2, 2] points = {0, 5, -1, 1}>"""
 
 

@@ -23,6 +23,7 @@ from edgegate.passes import FLOAT, run
 from edgegate.passes.drop_unused import drop_unused
 from edgegate.passes.rank_logits import rank_logits
 from edgegate.stages import floating
+from tests.grouped import grouped_mm
 from tests.routed import Net, answers, compiled
 
 EXPERTS, WIDTH, HIDDEN, TOKENS = 8, 16, 32, 64
@@ -129,6 +130,21 @@ class Gathered(Dense):
         return ((h @ self.down[chosen]).squeeze(2) * weights[..., None]).sum(1), chosen
 
 
+class Sorted(Gathered):
+    """Rows are sorted by expert, counted, multiplied group by group, and put back (transformers' way)."""
+
+    def forward(self, x):
+        weights, chosen = self.route(x)
+        groups, order = torch.sort(chosen.flatten())
+        counts = torch.histc(groups.float(), bins=EXPERTS, min=0, max=EXPERTS - 1)
+        offs = torch.cumsum(counts, 0, dtype=torch.int32)
+        h = torch.relu(grouped_mm(x[order // self.k], self.up, offs))
+        y = grouped_mm(h, self.down, offs) * weights.flatten()[order][:, None]
+        back = torch.empty_like(order)
+        back[order] = torch.arange(len(order))
+        return y[back].unflatten(0, (-1, self.k)).sum(1), chosen
+
+
 class Expert(Dense):
     """Experts choose their tokens, which go back to where they were (Zhou et al., 2022)."""
 
@@ -160,7 +176,7 @@ def compared(net: nn.Module) -> tuple[Any, float, float]:
     return session, 10 * float(np.log10(signal / noise)), flips
 
 
-@pytest.mark.parametrize("kind", [Dense, Softmaxed, Plain, Late, Switch, Biased, Grouped, Noisy, Gathered])
+@pytest.mark.parametrize("kind", [Dense, Softmaxed, Plain, Late, Switch, Biased, Grouped, Noisy, Gathered, Sorted])
 def test_every_row_of_the_family(kind: Any) -> None:
     torch.manual_seed(0)
     _, quality, flips = compared(kind())

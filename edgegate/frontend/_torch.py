@@ -15,7 +15,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from edgegate.errors import CompileError, FileError, Problem, ToolchainError
-from edgegate.frontend import _attention, _files, _logic, _names, _recurrent
+from edgegate.frontend import _attention, _files, _grouped, _logic, _names, _recurrent
 from edgegate.frontend._operators import OPSET
 from edgegate.frontend._quiet import quiet
 
@@ -99,6 +99,7 @@ def to_onnx(exported: ExportedProgram) -> ir.Model:
                 **_logic.translations(),
                 **_recurrent.translations(),
                 **_attention.translations(),
+                **_grouped.translations(),
             },
         )
         assert result is not None, "the dynamo exporter returns a program"

@@ -66,6 +66,8 @@ RULES: dict[tuple[str, str], Rule] = {
     **dict.fromkeys((("", op) for op in COMPARISONS), exact.compare),
     **dict.fromkeys((("", op) for op in ("And", "Or", "Xor", "Not")), exact.boolean),
     **dict.fromkeys(((EXACT, op) for op in exact.ENDS), exact.arithmetic),
+    (EXACT, "Div"): exact.quotient,
+    (EXACT, "Mod"): exact.quotient,
     (EXACT, "Where"): exact.where,
     (EXACT, "Clip"): exact.clip,
     (EXACT, "CumSum"): exact.cum_sum,

@@ -23,6 +23,8 @@ from edgegate.passes.to_integer.elements import operands, raised, result_dims
 
 LIMIT = 1 << 31
 """Integers are cut to what int32 holds before they are added or multiplied."""
+ANSWERS = 1 << 16
+"""Most values of an integer that is divided."""
 DTYPES = {name: kind for kind, name in TYPES.items()}
 ENDS: dict[str, Callable[[int, int], int]] = {
     "Add": lambda a, b: a + b, "Sub": lambda a, b: a - b, "Mul": lambda a, b: a * b, "Max": max, "Min": min,
@@ -66,6 +68,30 @@ def arithmetic(lowering: Lowering, node: ir.Node) -> None:
     keep(lowering, node, value, a.order, min(ends), max(ends))
 
 
+def quotient(lowering: Lowering, node: ir.Node) -> None:
+    """Div or Mod of an integer by a constant: one of as many answers as it has values."""
+    by, output = array(node.inputs[1]), node.outputs[0]
+    if by is None or by.size != 1 or not by.any():
+        raise NotLowerable("its divisor is computed at run time", "divide by a constant")
+    x = lowering.stored(node.inputs[0])
+    least, most = x.storage.low, x.storage.high
+    if most - least >= ANSWERS:
+        raise NotLowerable(f"it lies anywhere in [{least}, {most}]", f"clip it to less than {ANSWERS} values before")
+    values, divisor = np.arange(least, most + 1), int(by.reshape(-1)[0])
+    if node.op_type == "Div":  # which cuts towards zero
+        found = np.sign(values) * np.sign(divisor) * (abs(values) // abs(divisor))
+    else:
+        found = np.fmod(values, divisor) if attribute(node, "fmod", 0) else np.mod(values, divisor)
+    assert output.dtype is not None and x.value.dtype is not None, "every value has a type"
+    index, name = x.value, str(output.name)
+    if least:
+        start = number(lowering, x, least)
+        index = lowering.emit("Sub", [index, start], f"{name}.index", x.value.dtype, x.dims, domain="")
+    table = lowering.constant(f"{name}.answers", found.astype(x.storage.dtype))
+    value = lowering.emit("Gather", [table, index], name, output.dtype, x.dims, {"axis": 0}, domain="")
+    keep(lowering, node, value, x.order, int(found.min()), int(found.max()))
+
+
 def clip(lowering: Lowering, node: ir.Node) -> None:
     """Clip of integers between constants."""
     x, ends = lowering.stored(node.inputs[0]), [array(v) for v in (*node.inputs[1:], None, None)][:2]
@@ -89,7 +115,10 @@ def compare(lowering: Lowering, node: ir.Node) -> None:
     else:
         a, b = operands(lowering, node)
     name, dims = str(node.outputs[0].name), result_dims(node, a.order)
-    value = lowering.emit(node.op_type, [a.value, b.value], name, ir.DataType.BOOL, dims, domain="")
+    kind = "Xor" if a.storage.dtype == "bool" else node.op_type  # TVM compares bools as floats, which no LLVM does
+    value = lowering.emit(kind, [a.value, b.value], name, ir.DataType.BOOL, dims, domain="")
+    if kind == "Xor":
+        value = lowering.emit("Not", [value], f"{name}.same", ir.DataType.BOOL, dims, domain="")
     keep(lowering, node, value, a.order, 0, 1)
 
 

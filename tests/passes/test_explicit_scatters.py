@@ -47,6 +47,22 @@ def test_assignments_are_choices_of_rows(line: str, constants: str, ops: list[st
     assert [n.op_type for n in model.graph] == ops
 
 
+def test_places_that_are_computed_are_elements() -> None:
+    """As the inverse of an order is."""
+    line = (
+        "r = Reshape (x, all) v, i = TopK <largest = 0> (r, n) j = Reshape (i, shape) s = ScatterND (zeros, j, row)"
+        " y = Cast <to = 1> (s)"
+    )
+    constants = (
+        "int64[1] all = {-1}, int64[1] n = {24}, int64[2] shape = {24, 1}, int64[24] zeros = {"
+        f"{', '.join('0' * 24)}}}, int64[24] row = {{{', '.join(map(str, range(24)))}}}"
+    )
+    model, (before, after) = both(line, "24", constants, explicit_scatters)
+    np.testing.assert_array_equal(before, after)
+    assert sorted(after) == list(range(24))
+    assert [n.op_type for n in model.graph][-3:] == ["Reshape", "ScatterElements", "Cast"]
+
+
 @pytest.mark.parametrize("op", ["ReduceL1", "ReduceL2", "ReduceSumSquare"])
 def test_sums_of_squares(op: str) -> None:
     model, (before, after) = both(f"y = {op} <keepdims = 0> (x, a)", "4", "int64[1] a = {1}", explicit_reductions)
