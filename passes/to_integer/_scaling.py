@@ -61,11 +61,22 @@ def match(lowering: Lowering, x: Stored, target: Storage, name: str) -> Stored:
     """``x`` in the storage ``target``: itself if it is in it already."""
     if x.storage == target or isinstance(target, Exact):
         return x
-    scale = Fraction(x.storage.scale) / Fraction(target.scale)
+    scale = saturating(x.storage, target)
     value = rescale(
         lowering, x.value, x.dims, [scale], target, name, input_zero_point=x.storage.zero_point
     )  # fmt: skip
     return Stored(value=value, storage=target, order=x.order)
+
+
+def saturating(source: Storage, target: Storage) -> Fraction:
+    """The ratio of two scales, or the greatest that a rescale can have if the target has 16 bits at most.
+
+    Above it one step of the source is past both ends of the target, so that every factor gives the same.
+    """
+    ratio = Fraction(source.scale) / Fraction(target.scale)
+    if max(WIDTH.get(source.dtype, 32), WIDTH.get(target.dtype, 32)) > 16:
+        return ratio
+    return min(ratio, Fraction((1 << 31) - 1, 1 << WIDTH[source.dtype] + (source.dtype != "int16")))
 
 
 def integer_bias(bias: np.ndarray, scales: np.ndarray, bits: int) -> np.ndarray:

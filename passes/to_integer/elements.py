@@ -11,7 +11,15 @@ import onnx_ir as ir
 
 from edgegate.graph import GATE, array, attribute, shape
 from edgegate.passes.to_integer._lowering import Lowering, NotLowerable, Stored
-from edgegate.passes.to_integer._scaling import WIDTH, dtype_of, match, multipliers, output_attributes, rescale
+from edgegate.passes.to_integer._scaling import (
+    WIDTH,
+    dtype_of,
+    match,
+    multipliers,
+    output_attributes,
+    rescale,
+    saturating,
+)
 from edgegate.quant.fixed_point import fixed_pair
 from edgegate.quant.given import reach_of
 from edgegate.quant.multiples import factor, multiple
@@ -110,6 +118,9 @@ def add(lowering: Lowering, node: ir.Node) -> None:
     sign = -1 if node.op_type == "Sub" else 1
     ratios = [Fraction(s.storage.scale) / Fraction(target.scale) for s in (a, b)]
     wide = max(WIDTH[a.storage.dtype], WIDTH[b.storage.dtype]) > 8
+    if max(ratios) > (1 << 28 if wide else 1 << 18) and WIDTH[target.dtype] <= 16:
+        # One step of that input alone is past the ends of the output, whatever the other is within them.
+        ratios = [min(r, Fraction(2 << WIDTH[target.dtype])) for r in ratios]
     try:
         first, second, shift = fixed_pair(ratios[0], sign * ratios[1], **({"bits": 30} if wide else {}))
     except ValueError as e:
@@ -182,8 +193,7 @@ def _wide_choice(
     wide = {**output_attributes(target), "to": ir.DataType.INT32.value}
     inputs = list(first)
     for x, side in zip(sides, ("left", "right"), strict=True):
-        ratio = Fraction(x.storage.scale) / Fraction(target.scale)
-        part = [x.value, *multipliers(lowering, f"{name}.{side}", [ratio])]
+        part = [x.value, *multipliers(lowering, f"{name}.{side}", [saturating(x.storage, target)])]
         attributes = {"input_zero_point": x.storage.zero_point, **wide}
         inputs.append(lowering.emit("Rescale", part, f"{name}.{side}", ir.DataType.INT32, x.dims, attributes))
     both = lowering.emit(op_type, inputs, f"{name}.wide", ir.DataType.INT32, dims, domain="")
