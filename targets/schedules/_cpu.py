@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Dot = Literal["vnni512", "vnni256", "avx2", "neon_dot", "neon", "generic"]
+Dot = Literal["vnni512", "words512", "vnni256", "avx2", "neon_dot", "neon", "generic"]
 Gates = Literal["avx512", "avx2", "sse2", "neon", "rv64"]
 Logic = Literal["code", "table"]
 Lookup = Literal["vbmi", "pshufb", "tbl", "scalar"]
 
 SERIAL = 1 << 17
 """Multiplications per lane below which a kernel does not share its work among threads: a few microseconds of work."""
-_LANES: dict[Dot, int] = {"vnni512": 16, "vnni256": 8, "avx2": 8, "neon_dot": 4, "neon": 4, "generic": 4}
+_LANES: dict[Dot, int] = {
+    "vnni512": 16, "words512": 16, "vnni256": 8, "avx2": 8, "neon_dot": 4, "neon": 4, "generic": 4,
+}  # fmt: skip
 _ACCUMULATORS: dict[Dot, int] = {
     "vnni512": 24,
+    "words512": 24,
     "vnni256": 12,
     "avx2": 12,
     "neon_dot": 24,
@@ -23,6 +26,7 @@ _ACCUMULATORS: dict[Dot, int] = {
 }
 _LOOKUPS: dict[Dot, tuple[Lookup, ...]] = {
     "vnni512": ("vbmi", "pshufb", "scalar"),
+    "words512": ("vbmi", "pshufb", "scalar"),
     "vnni256": ("pshufb", "scalar"),
     "avx2": ("pshufb", "scalar"),
     "neon_dot": ("tbl", "scalar"),
@@ -37,6 +41,7 @@ class Cpu:
 
     Attributes:
         dot: How products of bytes are summed. ``vnni512`` and ``vnni256``: vpdpbusd, unsigned by signed bytes;
+            ``words512``: vpdpwssd, of words of 16 bits, which is what products of int16 make of ``vnni512``;
             ``avx2``: vpmaddwd on bytes widened to 16 bits (vpmaddubsw would saturate); ``neon_dot``: sdot;
             ``neon``, ``generic``: whatever LLVM makes of a widening multiply and add.
         lookup: How a table of 256 bytes is read: ``vbmi`` vpermi2b, ``pshufb`` and ``tbl`` chains over 16 or 64

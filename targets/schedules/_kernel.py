@@ -18,10 +18,11 @@ from edgegate.targets.schedules._arm import Neon, NeonDot
 from edgegate.targets.schedules._cpu import Cpu
 from edgegate.targets.schedules._group import Group
 from edgegate.targets.schedules._registers import Expr, Registers, bind, shuffle
-from edgegate.targets.schedules._x86 import Avx2, Vnni
+from edgegate.targets.schedules._x86 import Avx2, Vnni, VnniWords
 
 _REGISTERS = {
-    "vnni512": Vnni, "vnni256": Vnni, "avx2": Avx2, "neon_dot": NeonDot, "neon": Neon, "generic": Registers,
+    "vnni512": Vnni, "words512": VnniWords, "vnni256": Vnni, "avx2": Avx2, "neon_dot": NeonDot, "neon": Neon,
+    "generic": Registers,
 }  # fmt: skip
 
 

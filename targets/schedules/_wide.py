@@ -60,6 +60,8 @@ class _Wide(Blocked):
 
 def _of_words(cpu: Cpu) -> Cpu:
     """The processor as one that multiplies int16, which every one with wider products of bytes also is."""
+    if cpu.dot == "vnni512":
+        return replace(cpu, dot="words512")
     if not cpu.dot.startswith("vnni"):
         return cpu
     return replace(cpu, dot="avx2", lookup="scalar" if cpu.lookup == "scalar" else "pshufb")

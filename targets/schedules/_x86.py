@@ -125,6 +125,17 @@ class Avx2(Avx):
         return intrinsic(self.i32, "llvm.x86.avx2.pmadd.wd", a, b)
 
 
+class VnniWords(Avx2):
+    """vpdpwssd: words of 16 bits, two products a lane, added in the same instruction; no saturation."""
+
+    def dot(self, acc: Expr, activations: Expr, weights: Expr) -> Expr:
+        """Two products a lane."""
+        return T.call_llvm_pure_intrin(self.i32, "llvm.x86.avx512.vpdpwssd.512", acc, activations, weights)
+
+    def _madd(self, a: Expr, b: Expr) -> Expr:
+        return intrinsic(self.i32, "llvm.x86.avx512.pmaddw.d.512", a, b)
+
+
 class Vnni(Avx):
     """vpdpbusd: unsigned activations by signed weights, four products a lane, no saturation."""
 

@@ -9,7 +9,7 @@ import pytest
 import tvm
 
 from edgegate.targets.schedules import Cpu, kernel
-from tests.targets.schedules.cases import conv_case, depthwise_case, elementwise, pools
+from tests.targets.schedules.cases import conv_case, depthwise_case, elementwise, pools, wide_products
 from tests.targets.schedules.kernels import compiled, one_group
 
 X86, ARM = {"kind": "llvm", "mtriple": "x86_64-linux-gnu"}, {"kind": "llvm", "mtriple": "aarch64-linux-gnu"}
@@ -38,6 +38,14 @@ def test_the_instructions_meant_are_emitted_and_nothing_is_float(name: str) -> N
     own = [f for f in code.split("\ndefine ")[1:] if not re.match(r"[^@]*@__", f)]
     assert len(own) >= len(cases)
     assert not [m for f in own for m in re.findall(r".*\b(?:float|double|half|bfloat)\b.*", f.split("\n}")[0])]
+
+
+@pytest.mark.parametrize(("name", "instruction"), [("vnni512", "vpdpwssd"), ("vnni256", "vpmaddwd")])
+def test_products_of_words(name: str, instruction: str) -> None:
+    target, _ = ELSEWHERE[name]
+    made = kernel(one_group(*wide_products()[0]), Cpu.of(tvm.target.Target(target)))
+    assert made is not None
+    assert re.search(rf"\b{instruction}", compiled([made], target).mod.inspect_source("asm"))
 
 
 def test_features_choose_the_flavour() -> None:
