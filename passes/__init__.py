@@ -39,6 +39,7 @@ from edgegate.passes.name_unary import name_unary
 from edgegate.passes.open_branches import open_branches
 from edgegate.passes.open_scans import open_scans
 from edgegate.passes.optimise_logic import optimise_logic
+from edgegate.passes.outer_masks import outer_masks
 from edgegate.passes.rank_logits import rank_logits
 from edgegate.passes.read_qdq import read_qdq
 from edgegate.passes.resizes_to_products import resizes_to_products
@@ -99,6 +100,7 @@ FLOAT: tuple[Pass, ...] = (
     masks_to_choices,  # while what they compare is still a comparison
     to_softmax,
     mask_softmax,  # before constants are folded into what makes the scores
+    outer_masks,  # after it: masks inside a softmax are its own
     to_row_norm,  # before sums of products become anything else
     explicit_reductions,  # after it, which knows them as norms
     merge_duplicates,  # again: norms of one value differ in their gains alone
