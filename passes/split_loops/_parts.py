@@ -50,7 +50,8 @@ def looped(writer: Writer, name: str, nodes: Sequence[ir.Node], states: Sequence
         numbers = writer.constant(np.arange(writer.steps).reshape(-1, 1))
         given.append(numbers)
         elements.append(writer.like(numbers, f"{name}.number", (1,)))
-    whole = [writer.whole_of(writer.plan.views[v]) for v in near]
+    queues = [writer.plan.views[v] for v in near]
+    whole = [writer.whole_of(q, writer.rows_of(q)) for q in queues]
     writer.put(mark("Begin", name, len(states), [0] * (len(elements) - len(states)), given, elements))
     inside |= {v: writer.window_at(v, w, elements[-1]) for v, w in zip(near, whole, strict=True)}
     for node in nodes:

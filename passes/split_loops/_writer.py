@@ -122,29 +122,34 @@ class Writer:
         rest = self.taken(later, np.arange(self.steps - 1), 0, f"{state.name}.rest")
         return self.node("Concat", [one, rest], {"axis": 0}, f"{state.name}.rows", dims, state.dtype)
 
-    def whole_of(self, queue: Queue) -> ir.Value:
-        """All rows of a queue, those before the first step first."""
+    def rows_of(self, queue: Queue) -> ir.Value:
+        """All rows of a queue, those before the first step first, one behind the other on the first axis."""
         state, axis = queue.before, queue.axis
         if state not in self.whole:
-            rows, dims = self.sequence(queue.rows), list(shape(queue.rows))
-            perm = [*range(1, axis + 1), 0, *range(axis + 1, len(dims) + 1)]
-            moved = self.turned(rows, perm, f"{state.name}.joined") if axis else rows
-            dims[axis] *= self.steps
-            later = self.reshaped(moved, dims, f"{state.name}.later")
-            dims[axis] += queue.length
-            given = [self.initial[state], later]
-            self.whole[state] = self.node("Concat", given, {"axis": axis}, f"{state.name}.all", dims, state.dtype)
+            dims, others = list(shape(queue.rows)), [a for a in range(len(shape(state))) if a != axis]
+            moved = self.turned(
+                self.sequence(queue.rows), [0, axis + 1, *(a + 1 for a in others)], f"{state.name}.more"
+            )
+            rest = [dims[a] for a in others]
+            later = self.reshaped(moved, (self.steps * queue.pace, *rest), f"{state.name}.later")
+            given = [self.turned(self.initial[state], [axis, *others], f"{state.name}.first"), later]
+            count = queue.length + self.steps * queue.pace
+            name = f"{state.name}.all"
+            self.whole[state] = self.node("Concat", given, {"axis": 0}, name, (count, *rest), state.dtype)
         return self.whole[state]
+
+    def whole_of(self, queue: Queue, rows: ir.Value) -> ir.Value:
+        """Rows of a queue where the state has them."""
+        axis, rank = queue.axis, len(shape(rows))
+        return self.turned(rows, [*range(1, axis + 1), 0, *range(axis + 1, rank)], f"{queue.before.name}.whole")
 
     def _window(self, queue: Queue, value: ir.Value) -> ir.Value:
         """What each step sees of a queue."""
-        whole, axis = self.whole_of(queue), queue.axis
         places = np.arange(self.steps)[:, None] * queue.pace + np.array(queue.views[value], np.int64)
-        found = self.taken(whole, places, axis, f"{value.name}.windows")
-        if axis:
-            others = [a for a in range(len(shape(found))) if a != axis]
-            found = self.turned(found, [axis, *others], f"{value.name}.seen")
-        return self.reshaped(found, batch(shape(value), self.steps), f"{value.name}.rows")
+        found = self.taken(self.rows_of(queue), places, 0, f"{value.name}.windows")
+        perm = [0, *range(2, queue.axis + 2), 1, *range(queue.axis + 2, len(shape(found)))]
+        seen = self.turned(found, perm, f"{value.name}.seen")
+        return self.reshaped(seen, batch(shape(value), self.steps), f"{value.name}.rows")
 
     def window_at(self, value: ir.Value, whole: ir.Value, number: ir.Value) -> ir.Value:
         """What a step sees of a queue, in a loop that counts its steps."""
@@ -166,6 +171,6 @@ class Writer:
         if state in self.plan.queues:
             queue = self.plan.queues[state]
             places = np.arange(queue.length) + self.steps * queue.pace
-            return self.taken(self.whole_of(queue), places, queue.axis, f"{state.name}.last")
+            return self.whole_of(queue, self.taken(self.rows_of(queue), places, 0, f"{state.name}.left"))
         row = self.taken(self.all_rows(self.after[state]), np.array([self.steps - 1]), 0, f"{state.name}.row")
         return self.reshaped(row, shape(state), f"{state.name}.last", always=True)
