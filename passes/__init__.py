@@ -13,6 +13,7 @@ from edgegate.passes.drop_unused import drop_unused
 from edgegate.passes.explicit_axes import explicit_axes
 from edgegate.passes.explicit_dft import explicit_dft
 from edgegate.passes.explicit_einsum import explicit_einsum
+from edgegate.passes.explicit_folds import explicit_folds
 from edgegate.passes.explicit_reductions import explicit_reductions
 from edgegate.passes.explicit_resize import explicit_resize
 from edgegate.passes.explicit_scatters import explicit_scatters
@@ -21,6 +22,7 @@ from edgegate.passes.explicit_shuffles import explicit_shuffles
 from edgegate.passes.explicit_triangles import explicit_triangles
 from edgegate.passes.explicit_windows import explicit_windows
 from edgegate.passes.finite_fills import finite_fills
+from edgegate.passes.flat_convs import flat_convs
 from edgegate.passes.fold_affine import fold_affine
 from edgegate.passes.fold_clips import fold_clips
 from edgegate.passes.fold_constants import fold_constants
@@ -85,11 +87,13 @@ FLOAT: tuple[Pass, ...] = (
     whole_numbers,
     explicit_dft,
     explicit_einsum,  # before all that knows matrix products
-    to_conv,  # before explicit_windows, which says the same of its convolution as of any other
+    explicit_folds,  # before to_conv, whose convolutions they become
+    to_conv,  # after it, before explicit_windows, which says the same of its convolution as of any other
     explicit_scatters,
     explicit_shuffles,
     explicit_triangles,
     explicit_windows,
+    flat_convs,  # after explicit_windows, which writes out their pads
     resizes_to_products,
     explicit_resize,
     explicit_shapes,
