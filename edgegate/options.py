@@ -54,7 +54,7 @@ class CompileOptions:
             side is a name, or a place counted from 0. Calibration data is over time then, as
             :func:`edgegate.sequences.over_time` takes it, without the states; a session holds them, a circuit
             has registers.
-        steps: Of a model that is a step: also make a program that runs so many steps in one compiled loop, for
+        steps: Of a model that is a step: also make a program that runs so many steps at once, for
             :meth:`edgegate.runtime.Session.steps`, which gives the same bits in less time; None: none.
         gate_data: Labelled data to choose the thresholds of gates with: inputs by name, and ``labels``, 1 for each
             sample that is of interest; None: thresholds are what theta means in integers.
