@@ -84,7 +84,7 @@ def _rows(count: int) -> Rule:
         dims = _dims(node)[0]
         if not varying <= set(range(count)) or not dims:
             return None
-        return _aligned(node, varying, steps, len(dims), len(dims) > 1 and dims[0] == 1)
+        return _aligned(node, varying | {0}, steps, len(dims), len(dims) > 1 and dims[0] == 1)
 
     return rule
 
