@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import onnx_ir as ir
 
 from edgegate import frontend, gates, stages
+from edgegate.accuracy import Accuracy
 from edgegate.calibration import calibration
 from edgegate.options import CompileOptions
 from edgegate.passes import FLOAT, INTEGER, run
@@ -96,8 +97,11 @@ def quantized_model(source: Any, example: Any, options: CompileOptions) -> tuple
         findings: Findings = {}
     else:
         batches = None if options.calib is None else calibration(model, options.calib, options.batch)
-        _, scheme, layers = quantize(model, recipe(options), batches, integer=whole)
+        measure = None if batches is None else Accuracy(batches, integer)
+        _, scheme, layers = quantize(model, recipe(options), batches, integer=whole, measure=measure)
         findings = layers.document()
+        if "sqnr_reached" in scheme.options:
+            findings["sqnr"] = scheme.options["sqnr_reached"]
     stages.floating(model)
     return model, scheme, findings
 
@@ -105,7 +109,7 @@ def quantized_model(source: Any, example: Any, options: CompileOptions) -> tuple
 def recipe(options: CompileOptions) -> Recipe:
     """What the options ask of quantization."""
     return Recipe(
-        method=options.calib_method, activation_bits=options.activation_bits, int16=options.int16,
+        method=options.calib_method, activation_bits=options.activation_bits, int16=options.int16, sqnr=options.sqnr,
         input_range=options.input_range, formats=options.formats,
         transform=options.transform, transform_bits=options.transform_bits, rounding=options.rounding,
         keys=options.keys,

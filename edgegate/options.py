@@ -40,6 +40,8 @@ class CompileOptions:
         scheme: JSON of a Scheme to follow; None: one is chosen.
         activation_bits: 8, or 16 for every activation; None: as :class:`edgegate.quant.Recipe` chooses.
         int16: Patterns (as in fnmatch) of the values to store in 16 bits.
+        sqnr: Least signal-to-noise ratio of the outputs against float, in dB: more values get 16 bits until the
+            calibration data shows it; None: not measured.
         formats: What layers are stored in: "int8", block formats ("bfp12", "mxfp4:mxint8"), and "PATTERN=FORMAT"
             for the layers that match.
         transform: What may stand before layers in blocks: auto, none, hadamard, wush-diag or wush.
@@ -81,6 +83,7 @@ class CompileOptions:
     scheme: str | None = None
     activation_bits: int | None = None
     int16: tuple[str, ...] = ()
+    sqnr: float | None = None
     formats: tuple[str, ...] = ("int8",)
     transform: str = "auto"
     transform_bits: int = 6
@@ -120,6 +123,8 @@ class CompileOptions:
     def _check_range(self) -> None:
         if self.activation_bits not in (None, 8, 16):
             raise ValueError(f"activation_bits must be 8 or 16, got {self.activation_bits}")
+        if self.sqnr is not None and not (0 < self.sqnr <= 100 and self.calib is not None and self.form == "integer"):
+            raise ValueError(f"sqnr must lie in (0, 100] dB of integers, with calibration data, got {self.sqnr}")
         if not 0 < self.recall <= 1:
             raise ValueError(f"recall must lie in (0, 1], got {self.recall}")
         if self.input_range is None:
@@ -185,6 +190,8 @@ class CompileOptions:
         described["input_range"] = None if self.input_range is None else list(map(float, self.input_range))
         described["scheme"] = None if self.scheme is None else hashlib.sha256(self.scheme.encode()).hexdigest()
         described["calib"] = "none" if self.calib is None else _digest(self.calib)
+        if self.sqnr is not None:
+            described["sqnr"] = float(self.sqnr)
         if self.steps is not None:
             described["steps"] = self.steps
         if self.gate_data is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import onnx_ir as ir
@@ -17,12 +17,13 @@ from edgegate.quant.blocks import plan_blocks
 from edgegate.quant.choose import Plan, choose
 from edgegate.quant.kvsort import apply_products
 from edgegate.quant.logarithms import warnings
-from edgegate.quant.observe import observe
+from edgegate.quant.observe import observe, samples_of
 from edgegate.quant.product_storage import ProductStorage, no_integers
 from edgegate.quant.recipe import Recipe
 from edgegate.quant.report import Report
+from edgegate.quant.rising import reaching
 from edgegate.quant.rows import Rows
-from edgegate.quant.scheme import Scheme
+from edgegate.quant.scheme import Option, Scheme
 from edgegate.quant.settling import Peaks
 from edgegate.quant.storage import BlockStorage, Storage, WeightStorage
 from edgegate.quant.transform_storage import TransformStorage
@@ -38,8 +39,9 @@ Batches = Iterable[Mapping[str, Array]]
 
 
 def quantize(
-    model: ir.Model, recipe: Recipe | None = None, calibration: Batches | None = None, *, integer: bool = True
-) -> tuple[ir.Model, Scheme, Report]:
+    model: ir.Model, recipe: Recipe | None = None, calibration: Batches | None = None, *, integer: bool = True,
+    measure: Callable[[ir.Model, Scheme], float] | None = None,
+) -> tuple[ir.Model, Scheme, Report]:  # fmt: skip
     """Decide how a model is stored, and bring its transforms into it: the same for the same model, data and recipe.
 
     Args:
@@ -51,13 +53,15 @@ def quantize(
             inputs, and the gains and moments of norms.
         integer: Whether the scheme says of every value how it is stored, for ``to_integer``; else of the layers in
             blocks alone, for ``to_qdq``.
+        measure: The signal-to-noise ratio in dB that the integers of a scheme have against ``model``, over the odd
+            samples; needed where the recipe asks for one.
 
     Returns:
         The model, the scheme, and what was done to each layer.
 
     Raises:
         CompileError: Weights are NaN or infinite, or the float model computes NaN or infinity, or queries and keys
-            are to be stored in blocks of a program of integers.
+            are to be stored in blocks of a program of integers, or the ratio that is asked for cannot be reached.
         InputError: A calibration batch does not fit the model.
         ValueError: There is no calibration batch, it can be read only once, or a pattern of the recipe matches
             nothing.
@@ -74,12 +78,17 @@ def quantize(
     plan = plan_blocks(model, recipe, calibration, integer=integer)
     apply_transforms(model, plan.transforms)
     done = round_blocks(model, plan.storages, plan.transforms, plan.inputs, recipe)
+
+    def complete(scheme: Scheme) -> Scheme:
+        biases = {**scheme.biases, **done.biases}
+        return replace(scheme, biases=biases, transforms=plan.transforms, products=attention.products)
+
     if integer:
-        scheme = quantize_scheme(model, calibration, recipe, done.storages, plan.factors)
+        trial = None if measure is None else lambda scheme: measure(model, complete(scheme))
+        scheme = quantize_scheme(model, calibration, recipe, done.storages, plan.factors, trial)
     else:
         scheme = Scheme(values={}, blocks=done.storages, options=recipe.options())
-    scheme = replace(scheme, biases={**scheme.biases, **done.biases})
-    scheme = replace(scheme, transforms=plan.transforms, products=attention.products)
+    scheme = complete(scheme)
     told = warnings(model) if integer else []
     for sentence in told:
         LOG.warning(sentence)
@@ -92,6 +101,7 @@ def quantize_scheme(
     recipe: Recipe | None = None,
     blocks: Mapping[str, BlockStorage] | None = None,
     factors: Mapping[str, float] | None = None,
+    measure: Callable[[Scheme], float] | None = None,
 ) -> Scheme:
     """How to store every value of ``model``, which is not touched.
 
@@ -103,13 +113,17 @@ def quantize_scheme(
         blocks: The layers in blocks, by the name of their weights.
         factors: By what values that layers in blocks read are multiplied before they are blocks, by name: a matter
             of their scales, since those need be no powers of two.
+        measure: As :func:`quantize` takes it, of this model.
 
     Raises:
-        CompileError: Weights are NaN or infinite, or the float model computes NaN or infinity.
+        CompileError: Weights are NaN or infinite, the float model computes NaN or infinity, or the ratio that the
+            recipe asks for cannot be reached.
         InputError: A calibration batch does not fit the model.
         ValueError: There is no calibration batch, or a pattern of the recipe matches nothing.
     """
     recipe = recipe or Recipe()
+    if recipe.sqnr is not None and (calibration is None or measure is None):
+        raise ValueError("sqnr is measured: give calibration data")
     plan = Plan.of(model, recipe, blocks, factors)
     if plan.is_given():
         return Scheme(values=plan.given_values(), options=recipe.options())
@@ -120,10 +134,15 @@ def quantize_scheme(
         covers = {str(v.name): recipe.input_range for v in model.graph.inputs} if recipe.input_range else {}
         values = execute.run(model, calibration)
     peaks, rows = Peaks(plan.recurrences), Rows(model)
-    seen = observe(model, rows.watch(peaks.watch(values)), histograms=plan.histograms(), means=plan.means())
+    batch = None if calibration is None else samples_of(model)
+    seen = observe(
+        model, rows.watch(peaks.watch(values)), histograms=plan.histograms(), means=plan.means(), batch=batch
+    )
     seen = replace(seen, powers=rows.powers(plan.groups))
     for sentence in peaks.warnings(seen.means):
         LOG.warning(sentence)
-    scheme = choose(plan, seen, covers, synthetic=calibration is None)
-    source = "synthetic" if calibration is None else "data"
-    return replace(scheme, options={**scheme.options, "calibration": source, "batches": seen.runs})
+    told: dict[str, Option] = {"calibration": "synthetic" if calibration is None else "data", "batches": seen.runs}
+    if recipe.sqnr is not None and measure is not None:
+        recipe, told["sqnr_reached"] = reaching(plan, seen, covers, measure)
+    scheme = choose(replace(plan, recipe=recipe), seen, covers, synthetic=calibration is None)
+    return replace(scheme, options={**scheme.options, **told})

@@ -7,10 +7,10 @@ The rules, in the order in which they apply:
 2. A range per storage: by the recipe's method, and at least what is known without looking; without data
    with headroom (:mod:`edgegate.quant.ranges`).
 3. 16 bits where the recipe asks, or where every reader has a 16-bit form and products of two activations read them
-   (:mod:`edgegate.quant.mixing`), 8 bits are too noisy, for the whole or for the smallest row of a norm
-   (:mod:`edgegate.quant.rows`), their scale is too much of a guess (:mod:`edgegate.quant.guesses`), a state is
-   computed from itself (:mod:`edgegate.quant.recurrence`), all the model is a step, or a layer could overflow
-   int32 with them (:mod:`edgegate.quant.accumulators`); a gate follows the value it multiplies.
+   (:mod:`edgegate.quant.mixing`), 8 bits are too noisy (:mod:`edgegate.quant.noisy`), their scale is too much of
+   a guess (:mod:`edgegate.quant.guesses`), a state is computed from itself (:mod:`edgegate.quant.recurrence`),
+   all the model is a step, or a layer could overflow int32 with them (:mod:`edgegate.quant.accumulators`); a gate
+   follows the value it multiplies.
 4. Gates within [0, 1] or [-1, 1] have fixed powers of two (:mod:`edgegate.quant.gates`).
 5. Inputs of a Concat, Max or Min share its storage if none loses more than one bit by it.
 6. int8 asymmetric with an exact zero, int16 symmetric; int32 for a state that hardly forgets
@@ -22,7 +22,6 @@ The rules, in the order in which they apply:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -32,7 +31,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import LAYER, array
-from edgegate.quant import block_inputs, gates, long_memory, mixing, rows
+from edgegate.quant import block_inputs, gates, long_memory, mixing
 from edgegate.quant.accumulators import overflowing
 from edgegate.quant.bias_correction import corrections
 from edgegate.quant.given import between, known_ranges
@@ -44,8 +43,9 @@ from edgegate.quant.logarithms import exponents
 from edgegate.quant.long_memory import Recurrence, recurrences
 from edgegate.quant.masked import families
 from edgegate.quant.multiples import of_multiples
+from edgegate.quant.noisy import noisy
 from edgegate.quant.observe import Observation
-from edgegate.quant.ranges import Range, cut, measured, roomy, synthesised
+from edgegate.quant.ranges import Range, measured, roomy, synthesised
 from edgegate.quant.recipe import Recipe
 from edgegate.quant.recurrence import accumulating, in_a_step
 from edgegate.quant.scheme import Scheme
@@ -205,13 +205,10 @@ def _wide(plan: Plan, seen: Observation, kinds: Mapping[str, ir.Node], synthetic
     wide |= {name for name in held if narrow.isdisjoint(members[name])}
     if recipe.int16_below is not None:
         guessed = compounded(plan.model, recipe, kinds) if synthetic else set()
-        least = dict.fromkeys(mixing.behind(plan.model, groups), max(recipe.int16_below, mixing.LEAST))
-        for name in set(groups.owners()) - wide - set(kinds):
-            storage = fit(*cut(seen.histograms[name], recipe, "int8"), "int8")
-            noisy = seen.histograms[name].noise(storage) < least.get(name, recipe.int16_below)
-            noisy = noisy or rows.ratio(storage, seen.powers.get(name, math.inf)) < recipe.int16_below
-            if (noisy or not guessed.isdisjoint(members[name])) and narrow.isdisjoint(members[name]):
-                wide.add(name)
+        rest = set(groups.owners()) - wide - set(kinds)
+        found = noisy(plan.model, groups, recipe, seen, rest, recipe.int16_below)
+        found |= {name for name in rest if not guessed.isdisjoint(members[name])}
+        wide |= {name for name in found if narrow.isdisjoint(members[name])}
     return _with_gates(plan, wide, kinds) - set(groups.given)
 
 

@@ -8,6 +8,7 @@ not depend on the order or the batches in which the values came, and one pass is
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from edgegate.quant.storage import STATE_LIMIT, Storage
 
 SIDE = 4096
 """Bins on each side of zero: at least 8 per step of the 8-bit grid."""
+
+ROOM = (1.0, 1.0625, 1.125, 1.25, 1.375, 1.5, 1.75, 2.0)
+"""How much wider a range may be than the best one for what was seen."""
 
 
 class Histogram:
@@ -27,14 +31,28 @@ class Histogram:
         zeros: How many exact zeros were seen.
         exponent: Every value seen is below ``2**exponent`` in magnitude; None before any other than zero.
         counts: [2 * SIDE] int64; bin ``i`` covers ``[i - SIDE, i - SIDE + 1) * 2**exponent / SIDE``.
+        halves: Histograms of two parts of the inputs, each of which tells how the other's range does; None: unknown.
     """
 
     def __init__(self) -> None:
         self.low, self.high, self.zeros = math.inf, -math.inf, 0
         self.exponent: int | None = None
         self.counts = np.zeros(2 * SIDE, np.int64)
+        self.halves: tuple[Histogram, Histogram] | None = None
         self._seen: tuple[Array, Array] | None = None
+        self._floats: Array | None = None
         self._best: dict[str, tuple[float, float]] = {}
+        self._room: dict[str, tuple[float, float]] = {}
+
+    @classmethod
+    def halved(cls, parts: Iterable[Histogram], halves: tuple[Histogram, Histogram]) -> Histogram:
+        """What ``parts`` have counted, with halves that have both seen something, or none."""
+        made = cls()
+        for part in parts:
+            made.merge(part)
+        if all(half.exponent is not None for half in halves):
+            made.halves = halves
+        return made
 
     def add(self, values: Array) -> None:
         """Count ``values``; ValueError for NaN and infinity."""
@@ -44,7 +62,7 @@ class Histogram:
         low, high = float(x.min()), float(x.max())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise ValueError("NaN or infinity")
-        self._seen, self._best = None, {}
+        self._seen, self._floats, self._best = None, None, {}
         self.low, self.high = min(self.low, low), max(self.high, high)
         zeros = x.size - int(np.count_nonzero(x))
         self.zeros += zeros
@@ -52,6 +70,18 @@ class Histogram:
             self._grow(math.frexp(max(-low, high))[1])
             self.counts += np.bincount(self._bins(x), minlength=2 * SIDE)
             self.counts[SIDE] -= zeros
+
+    def merge(self, other: Histogram) -> None:
+        """Count what ``other`` has counted, as if it had been added here."""
+        self._seen, self._floats, self._best = None, None, {}
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        self.zeros += other.zeros
+        if other.exponent is not None:
+            grown = Histogram()
+            grown.exponent, grown.counts = other.exponent, other.counts
+            self._grow(other.exponent)
+            grown._grow(self.exponent or 0)
+            self.counts = self.counts + grown.counts
 
     def _bins(self, x: Array) -> Array:
         """The bin of each value: int64."""
@@ -105,17 +135,41 @@ class Histogram:
     def error(self, storage: Storage) -> float:
         """Mean squared error of storing what was seen."""
         centres, counts = self.seen()
-        # Storage.quantize but for its care of ties, whose errors are equal either way.
-        stored = np.floor(centres / storage.scale + (storage.zero_point + 0.5))
-        np.clip(stored, storage.low, storage.high, out=stored)
-        off = centres - (stored - storage.zero_point) * storage.scale
-        return float(np.sum(counts * off**2) / max(int(counts.sum()), 1))
+        # Storage.quantize but for its care of ties, whose errors are equal either way. In place: a search for the
+        # best range asks 300 times.
+        off = centres / storage.scale
+        off += storage.zero_point + 0.5
+        np.floor(off, out=off)
+        np.clip(off, storage.low, storage.high, out=off)
+        off -= storage.zero_point
+        off *= storage.scale
+        off -= centres
+        off *= off
+        return float(off @ self._weights()) / max(int(counts.sum()), 1)
+
+    def _weights(self) -> Array:
+        """The counts of :meth:`seen`, float64."""
+        if self._floats is None:
+            self._floats = self.seen()[1].astype(np.float64)
+        return self._floats
+
+    def ratio(self, storage: Storage) -> float:
+        """Signal-to-quantization-noise ratio of ``storage`` in dB over all values, what it clips included."""
+        centres, counts = self.seen()
+        power, error = float(np.sum(counts * centres**2)), self.error(storage) * int(counts.sum())
+        return math.inf if error == 0 or power == 0 else 10 * math.log10(power / error)
 
     def best(self, dtype: str) -> tuple[float, float]:
         """What :func:`best` says of it, looked for once."""
         if dtype not in self._best:
             self._best[dtype] = best(self, dtype)
         return self._best[dtype]
+
+    def room(self, dtype: str) -> tuple[float, float]:
+        """What :func:`room` says of it, looked for once."""
+        if dtype not in self._room:
+            self._room[dtype] = room(self, dtype)
+        return self._room[dtype]
 
     def noise(self, storage: Storage) -> float:
         """Signal-to-quantization-noise ratio of ``storage`` in dB; +inf where it stores without error.
@@ -173,3 +227,22 @@ def best(histogram: Histogram, dtype: str) -> tuple[float, float]:
         low = min((seen[0] * f for f in factors), key=lambda x: error(x, high)) if seen[0] else 0.0
         high = min((seen[1] * f for f in factors), key=lambda x: error(low, x)) if seen[1] else 0.0
     return low, high
+
+
+def room(histogram: Histogram, dtype: str) -> tuple[float, float]:
+    """How much wider than the best range a range should be for other inputs, and what it has on them.
+
+    The range with the least error over few inputs clips what they did not show of the tails, and looks good on them.
+    So the best range of one half of the inputs is tried on the other, both ways, and the factor of :data:`ROOM`
+    counts under which the worse way has the higher ratio of signal to noise.
+
+    Returns:
+        The factor, and the ratio in dB over all values. Without halves nothing is known: 1, infinite.
+    """
+    if histogram.halves is None:
+        return 1.0, math.inf
+    first, second = histogram.halves
+    pairs = (first.best(dtype), second), (second.best(dtype), first)
+    ratios = {f: min(other.ratio(fit(low * f, high * f, dtype)) for (low, high), other in pairs) for f in ROOM}
+    best_factor = max(ratios, key=lambda factor: ratios[factor])
+    return best_factor, ratios[best_factor]

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgegate.errors import CompileError
-from edgegate.graph import Array, where
+from edgegate.graph import Array, shape, where
 from edgegate.quant.histogram import Histogram
 
 
@@ -18,7 +18,7 @@ class Observation:
     """What was seen.
 
     Attributes:
-        histograms: By value name.
+        histograms: By value name; their halves are of every other sample, and of those between.
         means: Mean per channel, float64, by value name.
         runs: How many times each value was seen.
         powers: Mean square of the smallest rows that norms make of what is stored like a value, by its owner.
@@ -51,6 +51,7 @@ def observe(
     *,
     histograms: Collection[str],
     means: Mapping[str, int],
+    batch: int | None = None,
 ) -> Observation:
     """Look at values as they come, keeping none of them.
 
@@ -60,18 +61,21 @@ def observe(
             :func:`edgegate.quant.synthetic.run`, which makes them layer by layer.
         histograms: Names of the values to count.
         means: Name of a value -> its channel axis.
+        batch: Samples of a mapping, if every other of them is to make half of a histogram.
 
     Raises:
         CompileError: A value became NaN or infinite.
         ValueError: A value was never seen: there was no calibration data.
     """
-    counted = {name: Histogram() for name in histograms}
+    counted = {name: (Histogram(), Histogram()) for name in histograms}
     sums = {name: _Mean(axis) for name, axis in means.items()}
     runs = dict.fromkeys([*counted, *sums], 0)
     for values in seen:
         for name, x in values.items():
             if name in counted:
-                _count(model, counted[name], name, x)
+                parts = (x, x[:0]) if batch is None else halves(np.atleast_1d(x), runs[name] * batch, batch)
+                for half, part in zip(counted[name], parts, strict=True):
+                    _count(model, half, name, part)
             if name in sums:
                 sums[name].add(x)
             if name in runs:
@@ -80,7 +84,28 @@ def observe(
     if missing:
         raise ValueError(f"no calibration data: nothing was seen of {', '.join(missing[:5])}")
     averages = {name: s.mean() for name, s in sums.items()}
-    return Observation(histograms=counted, means=averages, runs=max(runs.values(), default=0))
+    whole = {name: Histogram.halved(parts, parts) for name, parts in counted.items()}
+    return Observation(histograms=whole, means=averages, runs=max(runs.values(), default=0))
+
+
+def samples_of(model: ir.Model) -> int:
+    """How many samples a batch has: the length of the first axis that an input has."""
+    return next((max(dims[0], 1) for v in model.graph.inputs if (dims := shape(v))), 1)
+
+
+def halves(x: Array, first: int, samples: int) -> tuple[Array, Array]:
+    """What belongs to even samples, and to odd ones: the same samples, whatever their batches.
+
+    Args:
+        x: [N, ...], of ``samples`` samples one behind the other if that divides N; else nobody knows, and all of it
+            is the first sample's.
+        first: Number of the first sample.
+        samples: How many there are.
+    """
+    if len(x) % samples:
+        return (x, x[:0]) if first % 2 == 0 else (x[:0], x)
+    rows = x.reshape(samples, len(x) // samples, *x.shape[1:])
+    return rows[first % 2 :: 2], rows[1 - first % 2 :: 2]
 
 
 def _count(model: ir.Model, histogram: Histogram, name: str, x: Array) -> None:

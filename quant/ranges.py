@@ -35,7 +35,9 @@ def cut(histogram: Histogram, recipe: Recipe, dtype: str) -> Range:
         return histogram.low, histogram.high
     if recipe.method == "percentile":
         return histogram.percentile(recipe.percentile)
-    return histogram.best(dtype)
+    low, high = histogram.best(dtype)
+    factor, _ = histogram.room(dtype)
+    return low * factor, high * factor
 
 
 def measured(

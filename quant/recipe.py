@@ -31,6 +31,9 @@ class Recipe:
             16 bits, if every op that reads them has a 16-bit form; so do, without calibration data and
             without ``input_range``, products of values whose scale is a guess. None: only what ``int16``
             names, and the inputs of layers whose sums would not fit int32.
+        sqnr: Least signal-to-noise ratio of the integer outputs against float, in dB: ``int16_below`` rises, to 16
+            bits for everything if need be, until half of the calibration data says so of the other half. None: as
+            it comes.
         weight_method: "absmax", or "mse" for the clipping with the least squared error, per channel.
         bias_correction: Whether biases make up for the mean shift that rounding the weights causes.
         input_range: Least and greatest value of the model's inputs, if known. Without calibration data the
@@ -60,6 +63,7 @@ class Recipe:
     activation_bits: int | None = None
     int16: tuple[str, ...] = ()
     int16_below: float | None = 32.0
+    sqnr: float | None = None
     weight_method: str = "mse"
     bias_correction: bool = True
     input_range: tuple[float, float] | None = None
@@ -77,20 +81,24 @@ class Recipe:
         _one_of("weight_method", self.weight_method, WEIGHT_METHODS)
         _one_of("activation_bits", self.activation_bits, (None, 8, 16))
         self._check_blocks()
+        self._check_range()
         if not 50 < self.percentile <= 100:
             raise ValueError(f"percentile must lie in (50, 100], got {self.percentile}")
         if isinstance(self.int16, str) or not all(isinstance(p, str) and p for p in self.int16):
             raise ValueError(f"int16 must be a tuple of patterns, got {self.int16!r}")
-        if self.int16_below is not None and not 0 <= self.int16_below <= 100:
-            raise ValueError(f"int16_below must lie in [0, 100] dB, got {self.int16_below}")
-        if self.input_range is not None:
-            low, high = self.input_range
-            if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise ValueError(f"input_range must be two numbers, least first, got {self.input_range}")
+        for name, ratio in (("int16_below", self.int16_below), ("sqnr", self.sqnr)):
+            if ratio is not None and not 0 <= ratio <= 100:
+                raise ValueError(f"{name} must lie in [0, 100] dB, got {ratio}")
         if not 2 <= self.samples <= 100_000:
             raise ValueError(f"samples must lie in [2, 100000], got {self.samples}")
         if not 0 <= self.seed < 1 << 63:
             raise ValueError(f"seed must lie in [0, 2**63), got {self.seed}")
+
+    def _check_range(self) -> None:
+        if self.input_range is not None:
+            low, high = self.input_range
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError(f"input_range must be two numbers, least first, got {self.input_range}")
 
     def _check_blocks(self) -> None:
         _one_of("transform", self.transform, TRANSFORMS)

@@ -38,6 +38,9 @@ Bits = Annotated[int | None, typer.Option("--activation-bits", help="8, or 16 fo
 Int16 = Annotated[
     list[str] | None, typer.Option("--int16", metavar="PATTERN", help="Store these values in 16 bits; repeatable.")
 ]
+Sqnr = Annotated[
+    float | None, typer.Option("--sqnr", metavar="DB", help="16 bits until --calib shows so many dB against float.")
+]
 Format = Annotated[
     list[str] | None,
     typer.Option(

@@ -40,11 +40,9 @@ def quantize(
     report: ReportPath = None,
     plot: Plot = None,
     scheme_out: SchemeOut = None,
-    calib_method: arguments.Method = "mse",
-    input_range: arguments.Range = None,
+    calib_method: arguments.Method = "mse", input_range: arguments.Range = None,
     scheme: arguments.SchemePath = None,
-    activation_bits: arguments.Bits = None,
-    int16: arguments.Int16 = None,
+    activation_bits: arguments.Bits = None, int16: arguments.Int16 = None, sqnr: arguments.Sqnr = None,
     format: arguments.Format = None,
     transform: arguments.Transform = "auto",
     transform_bits: arguments.TransformBits = 6,
@@ -56,14 +54,14 @@ def quantize(
     state: arguments.State = None,
     json: Json = False,
     debug: Debug = False,
-) -> None:
+) -> None:  # fmt: skip
     """Quantize a model, as a graph that ONNX Runtime runs."""
     form = form or ("integer" if set(format or ()) <= {"int8"} and keys == "none" else "qdq")
     ending = ".int.onnx" if form == "integer" else ".qdq.onnx"
     path = output or os.path.splitext(os.path.basename(source))[0] + ending
     writable(path, report, scheme_out, plot, keep=(source, calib, scheme))
     options = arguments.options(
-        model=model, shape=shape, batch=batch, form=form, state=state or (), activation_bits=activation_bits,
+        model=model, shape=shape, batch=batch, form=form, state=state or (), activation_bits=activation_bits, sqnr=sqnr,
         calib=calib, calib_method=calib_method, input_range=input_range, scheme=scheme, int16=int16, format=format,
         transform=transform, transform_bits=transform_bits, rounding=rounding, keys=keys,
     )  # fmt: skip

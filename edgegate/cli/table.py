@@ -20,7 +20,7 @@ FOLDED = {"": "", "diagonal": ", diagonal folded", "all": ", folded"}
 
 
 def table(findings: Mapping[str, Any]) -> list[str]:
-    """A line per layer and per product of queries and keys, some for all of them, and one per warning.
+    """A line per layer and per product of queries and keys, some for all of them, what was reached, and warnings.
 
     Layers are left out if blocks were neither used nor asked for.
 
@@ -28,7 +28,8 @@ def table(findings: Mapping[str, Any]) -> list[str]:
         findings: The document of a :class:`edgegate.quant.report.Report`, or one that holds it.
     """
     warnings = [f"warning: {printable(text)}" for text in findings.get("warnings", ())]
-    return [*_of_layers(findings), *_of_products(findings.get("attention", ())), *warnings]
+    reached = [f"signal to noise on data held out: {findings['sqnr']:.1f} dB"] if "sqnr" in findings else []
+    return [*_of_layers(findings), *_of_products(findings.get("attention", ())), *reached, *warnings]
 
 
 def _of_layers(findings: Mapping[str, Any]) -> list[str]:

@@ -251,7 +251,7 @@ def _newton(r: Any, u: Any, whole: Any) -> Any:
         near = (((r(*i) * r(*i)) >> whole(31)) * u(*i)) >> whole(31)
         return (r(*i) * (whole(3 << 30) - near)) >> whole(31)
 
-    return te.compute(r.shape, step, name="root")
+    return te.compute(r.shape, step, name="reciprocal")
 
 
 def bounds(

@@ -43,3 +43,14 @@ def test_a_scheme_is_followed_to_the_byte(edgegate, folder, net):
     edgegate.good("quantize", "net.onnx", "-o", "c")
     assert (folder / "a").read_bytes() == (folder / "b").read_bytes() != (folder / "c").read_bytes()
     assert (folder / "s.json").read_bytes() == (folder / "t.json").read_bytes()
+
+
+def test_a_ratio_that_is_asked_for(edgegate, folder, net):
+    np.savez(folder / "c.npz", x=np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32))
+    done = edgegate.good("quantize", "net.onnx", "--calib", "c.npz", "--sqnr", "40", "--report", "r.json", "-o", "a")
+    reached = json.loads((folder / "r.json").read_text())["sqnr"]
+    assert reached >= 40
+    assert done.lines[0] == f"signal to noise on data held out: {reached:.1f} dB"
+    said = edgegate.refused(3, "quantize", "net.onnx", "--calib", "c.npz", "--sqnr", "100", "-o", "b")
+    assert "16 bits for every activation" in said[0] and not (folder / "b").exists()
+    assert "with calibration data" in edgegate.refused(2, "quantize", "net.onnx", "--sqnr", "40")[0]

@@ -58,7 +58,7 @@ def coarser(entry: dict[str, Any]) -> dict[str, Any]:
 
 def moved(entry: dict[str, Any]) -> dict[str, Any]:
     """By so much that values saturate: nothing else of a zero point shows."""
-    return {"zero_point": entry["zero_point"] + (60 if entry["zero_point"] < 0 else -60)}
+    return {"zero_point": entry["zero_point"] + (90 if entry["zero_point"] < 0 else -90)}
 
 
 def widened(entry: dict[str, Any]) -> dict[str, Any]:

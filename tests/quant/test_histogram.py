@@ -127,3 +127,26 @@ def test_the_error_is_that_of_the_storage() -> None:
     for storage in (fit(-1, 2.5, "int8"), fit(-4, 4, "int16"), fit(0, 1, "uint8")):
         off = centres - storage.dequantize(storage.quantize(centres))
         assert histogram.error(storage) == pytest.approx(np.average(off**2, weights=counts), rel=1e-9)
+
+
+@given(st.lists(FINITE, max_size=30), st.lists(FINITE, max_size=30))
+def test_merged_is_what_all_values_give(first: list[float], second: list[float]) -> None:
+    whole, merged, other = of(np.array(first + second)), of(np.array(first)), of(np.array(second))
+    merged.seen()
+    merged.merge(other)
+    assert (merged.low, merged.high, merged.zeros, merged.exponent) == (
+        whole.low, whole.high, whole.zeros, whole.exponent,
+    )  # fmt: skip
+    np.testing.assert_array_equal(merged.counts, whole.counts)
+    np.testing.assert_array_equal(other.counts, of(np.array(second)).counts)
+    for found, wanted in zip(merged.seen(), whole.seen(), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_ratio_counts_what_is_clipped() -> None:
+    x = np.append(np.random.default_rng(0).uniform(-1, 1, 10_000), [3.0, -5.0, 0.0])
+    storage = fit(-1.0, 1.0, "int8")
+    off = x - storage.dequantize(storage.quantize(x))
+    wanted = 10 * np.log10(np.sum(x**2) / np.sum(off**2))
+    assert of(x).ratio(storage) == pytest.approx(wanted, abs=0.01)
+    assert of(np.zeros(3)).ratio(storage) == np.inf

@@ -5,7 +5,8 @@ import pytest
 
 from edgegate.errors import CompileError, InputError
 from edgegate.quant.execute import Program, run
-from edgegate.quant.observe import observe
+from edgegate.quant.histogram import Histogram
+from edgegate.quant.observe import halves, observe
 from tests.quant.gated_nets import batches, gated, model
 
 
@@ -85,3 +86,25 @@ def test_a_model_that_computes_nan_is_named() -> None:
 
 def test_a_program_of_no_nodes() -> None:
     assert Program(gated(), [])({}) == {}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 6])
+def test_halves_are_of_the_same_samples_whatever_their_batches(batch: int) -> None:
+    x = np.random.default_rng(0).standard_normal((12, 4, 3))
+    merged = x.reshape(48, 3)  # as where samples and places are one axis
+    net = model("g (float[1,4,3] x) => (float[1,4,3] y) { y = Relu (x) }", {})
+    seen = [{"x": x[i : i + batch], "y": merged[4 * i : 4 * (i + batch)]} for i in range(0, 12, batch)]
+    found = observe(net, seen, histograms=["x", "y"], means={}, batch=batch).histograms
+    for name in ("x", "y"):
+        for half, wanted in zip(found[name].halves or (), (x[::2], x[1::2]), strict=True):
+            histogram = Histogram()
+            histogram.add(wanted)
+            np.testing.assert_array_equal(half.counts, histogram.counts)
+    assert observe(net, seen, histograms=["x"], means={}).histograms["x"].halves is None
+
+
+def test_what_is_not_of_samples_is_the_first_ones() -> None:
+    x = np.arange(15).reshape(5, 3)
+    for first in range(3):
+        even, odd = halves(x, first, 2)
+        assert (len(even), len(odd)) == ((5, 0) if first % 2 == 0 else (0, 5))
