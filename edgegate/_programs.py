@@ -18,10 +18,10 @@ from edgegate.stage_plan import is_staged, stages_of
 PROGRAM = "program.so"
 OTHERS = {
     "c": "edgegate._c_program:CProgram",
-    "cuda": "edgegate._cuda_program:CudaProgram",
+    "cuda": "edgegate._cuda_network:program_of",
     "verilog": "edgegate._verilog_program:VerilogProgram",
 }
-"""Target to ``module:class`` of those that are no libraries of TVM: made from the files, the inputs and the outputs."""
+"""Target to ``module:function`` of those that are no libraries of TVM: of the files, the inputs and the outputs."""
 
 
 class Runnable(Protocol):

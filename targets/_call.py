@@ -29,6 +29,22 @@ class Call:
 
 def portable(node: ir.Node) -> Call:
     """The node by its op's portable lowering."""
+    tensors, arguments, outputs = _lowered(node)
+    func = te.create_prim_func([*tensors, *outputs])
+    return Call(func=func, arguments=arguments, outputs=tuple(node.outputs))
+
+
+def each_output(node: ir.Node) -> list[Call]:
+    """The node by its op's portable lowering, in one call for each output."""
+    tensors, arguments, outputs = _lowered(node)
+    return [
+        Call(func=te.create_prim_func([*tensors, made]), arguments=arguments, outputs=(value,))
+        for made, value in zip(outputs, node.outputs, strict=True)
+    ]
+
+
+def _lowered(node: ir.Node) -> tuple[list[Any], tuple[ir.Value | Array, ...], list[Any]]:
+    """Placeholders, what they stand for, and what is computed of them."""
     op = OPS[node.domain, node.op_type]
     tensors, parameters, arguments = [], [], []
     for position, value in enumerate(node.inputs):
@@ -42,9 +58,7 @@ def portable(node: ir.Node) -> Call:
         parameters.append(parameter)
         arguments.append(value if data is None else data)
     lowered = op.lower(*tensors, **{name: attribute(node, name) for name in node.attributes})
-    outputs = list(lowered) if isinstance(lowered, list | tuple) else [lowered]
-    func = te.create_prim_func([*parameters, *outputs])
-    return Call(func=func, arguments=tuple(arguments), outputs=tuple(node.outputs))
+    return parameters, tuple(arguments), list(lowered) if isinstance(lowered, list | tuple) else [lowered]
 
 
 def dtype(value: ir.Value) -> str:

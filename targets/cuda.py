@@ -1,4 +1,4 @@
-"""Target ``cuda``: a logic gate network for NVIDIA GPUs, compiled without one."""
+"""Target ``cuda``: programs for NVIDIA GPUs, compiled without one."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from edgegate.targets._nvcc import compiled, nvcc
 from edgegate.targets.cuda_logic import Choice, choose, shared_bytes, source
 from edgegate.targets.cuda_logic.choose import SHARED
 from edgegate.targets.cuda_logic.gates import WIDTH
+from edgegate.targets.cuda_network import program as network
 
 if TYPE_CHECKING:
     from edgegate.targets import Build
@@ -31,7 +32,7 @@ PROGRAM = "cuda.json"
 
 
 def cuda(options: CompileOptions) -> Build:
-    """Machine code for NVIDIA GPUs: logic gate networks, with their values in shared memory.
+    """Machine code for NVIDIA GPUs: kernels in one graph; logic gate networks with their values in shared memory.
 
     Args:
         options: ``mcpu`` is read: the architectures, as in "sm_80,sm_90"; "": all from sm_75 to sm_90. Newer GPUs
@@ -47,15 +48,20 @@ def cuda(options: CompileOptions) -> Build:
     nvcc()
 
     def build(model: ir.Model, proof: Proof) -> Artifact:
-        design = narrowed(design_of(model, "cuda"))
-        try:
-            program = program_of(design, capabilities)
-        except ValueError as e:
-            fix = "compile it for a processor (--target llvm)"
-            raise CompileError("the network of gates", f"target cuda: {e}", fix) from e
+        of_gates = any(node.op_type == "Logic" for node in model.graph)
+        program = _logic(model, capabilities) if of_gates else network.program_of(model, capabilities)
         return artifact_of(model, proof, options, manifest.Target(kind="cuda"), program)
 
     return build
+
+
+def _logic(model: ir.Model, capabilities: Sequence[int]) -> dict[str, bytes]:
+    design = narrowed(design_of(model, "cuda"))
+    try:
+        return program_of(design, capabilities)
+    except ValueError as e:
+        fix = "compile it for a processor (--target llvm)"
+        raise CompileError("the network of gates", f"target cuda: {e}", fix) from e
 
 
 def architectures(words: str) -> list[int]:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from edgegate.artifact import Artifact
 
 
-Mcpu = Annotated[str, typer.Option("--mcpu", help="LLVM's name of the processor.")]
+Mcpu = Annotated[
+    str, typer.Option("--mcpu", "--arch", help="LLVM's name of the processor; of GPUs: sm_87,sm_90, all without.")
+]
 Triple = Annotated[str, typer.Option("--triple", help="LLVM's target triple.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads to schedule for.")]
 Logic = Annotated[str, typer.Option("--logic", help="Networks of gates as code (fast) or as table (small).")]

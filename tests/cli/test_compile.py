@@ -107,7 +107,7 @@ def test_every_argument_arrives(edgegate, folder, sample, asked):
         "--threads", "2", "--input-range", "-1,2.5", "-o", "y", "--shape", "1,4", "--shape", "2",
         "--format", "mxfp4", "--format", "a=int8", "--transform", "wush", "--transform-bits", "0",
         "--rounding", "gptq", "--keys", "bfp12:bfp16", "--logic", "table", "--state", "a=b",
-        "--state", "c=d", "--recall", "0.9", "--activation-bits", "16", "--steps", "4",
+        "--state", "c=d", "--recall", "0.9", "--activation-bits", "16", "--steps", "4", "--sqnr", "40",
     )  # fmt: skip
     ((source, example, options),) = asked
     assert source == "net.onnx"
@@ -119,7 +119,7 @@ def test_every_argument_arrives(edgegate, folder, sample, asked):
         "batch": 3, "mcpu": "m", "triple": "r-s", "threads": 2, "input_range": (-1.0, 2.5),
         "shapes": ((1, 4), (2,)), "formats": ("mxfp4", "a=int8"), "transform": "wush", "transform_bits": 0,
         "rounding": "gptq", "keys": "bfp12:bfp16", "form": "integer", "logic": "table", "pipeline": None,
-        "state": ["a=b", "c=d"], "gate_data": None, "recall": 0.9, "activation_bits": 16, "steps": 4,
+        "state": ["a=b", "c=d"], "gate_data": None, "recall": 0.9, "activation_bits": 16, "steps": 4, "sqnr": 40.0,
         "stage_targets": (),
     }  # fmt: skip
 

@@ -13,7 +13,7 @@ import pytest
 
 from edgegate import CompileOptions, _json, interpreter
 from edgegate._cuda_program import Image
-from edgegate.errors import CompileError, FileError, InputError, ToolchainError
+from edgegate.errors import FileError, InputError, ToolchainError
 from edgegate.logic import GroupSum, counts, evaluate
 from edgegate.replay import verify
 from edgegate.runtime import Session
@@ -116,10 +116,6 @@ def test_wrong_options_and_other_models_are_refused():
     with pytest.raises(ValueError, match="triple"):
         cuda(CompileOptions(target="cuda", triple="x86_64-linux-gnu"))
     assert architectures("sm_90, sm_80") == [80, 90]
-    graph = Graph()
-    x = graph.input("x", (1, 4))
-    with pytest.raises(CompileError, match="logic alone"):
-        cuda(CompileOptions(target="cuda"))(graph.model(graph.add("Mul", [x, x], "y", (1, 4))), prove(MODELS["bits"]()))
 
 
 def test_an_image_runs_on_its_generation_and_ptx_on_all_that_is_newer():

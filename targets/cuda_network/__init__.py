@@ -1,0 +1,1 @@
+"""Networks of integer ops on a GPU: kernels, and the list of their launches."""
