@@ -7,7 +7,7 @@ PyTorch, CuPy and TVM use too, so that their device memory can be read and writt
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import Any
 
@@ -19,13 +19,17 @@ from edgegate.errors import FileError, InputError
 LIBRARY = "libcuda.so.1"
 OUT_OF_MEMORY, NO_BINARY = 2, (209, 218, 222, 200)  # CUresult: cuda.h
 MULTIPROCESSORS, MAJOR, MINOR, SHARED = 16, 75, 76, 97  # CUdevice_attribute
-NON_BLOCKING, THREAD_LOCAL = 1, 1  # CUstream_flags, CUstreamCaptureMode
 DYNAMIC_SHARED = 8  # CUfunction_attribute
 Pointer = ctypes.c_uint64
 
 
 @cache
-def _library() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
+    """The driver.
+
+    Raises:
+        InputError: There is none.
+    """
     try:
         found = ctypes.CDLL(LIBRARY)
     except OSError as e:
@@ -35,11 +39,11 @@ def _library() -> ctypes.CDLL:
     return found
 
 
-def _check(code: int, what: str, library: ctypes.CDLL | None = None) -> None:
+def _check(code: int, what: str, driver: ctypes.CDLL | None = None) -> None:
     if code == 0:
         return
     text = ctypes.c_char_p()
-    (library or _library()).cuGetErrorString(code, ctypes.byref(text))
+    (driver or library()).cuGetErrorString(code, ctypes.byref(text))
     reason = (text.value or b"unknown error").decode()
     if code in NO_BINARY:
         raise FileError(f"{what}: {reason} (CUDA error {code})")
@@ -53,7 +57,7 @@ def call(function: str, *arguments: Any, what: str = "") -> None:
         InputError: The call failed; says ``what``, and the driver's reason.
         FileError: The program is none for this device.
     """
-    _check(getattr(_library(), function)(*arguments), what or function)
+    _check(getattr(library(), function)(*arguments), what or function)
 
 
 class Device:
@@ -157,7 +161,7 @@ class Memory:
 
     def __del__(self) -> None:
         if getattr(self, "_pointer", None):
-            _library().cuMemFree_v2(self._pointer)
+            library().cuMemFree_v2(self._pointer)
 
 
 class Module:
@@ -208,70 +212,6 @@ class Kernel:
         call("cuLaunchKernel", self._function, *sizes, ctypes.c_void_p(stream), pointers, None, what="a kernel")
 
 
-class Stream:
-    """Work that is done in its order, beside that of other streams."""
-
-    def __init__(self) -> None:
-        self._stream = ctypes.c_void_p()
-        call("cuStreamCreate", ctypes.byref(self._stream), NON_BLOCKING)
-
-    @property
-    def handle(self) -> int:
-        """The driver's."""
-        return int(self._stream.value or 0)
-
-    def write(self, address: int, data: Array) -> None:
-        """Copy an array to the device."""
-        source = ctypes.c_void_p(data.ctypes.data)
-        call("cuMemcpyHtoDAsync_v2", Pointer(address), source, ctypes.c_size_t(data.nbytes), self._stream)
-
-    def read(self, address: int, into: Array) -> None:
-        """Fill an array from the device; it is there after :meth:`synchronize`."""
-        target = ctypes.c_void_p(into.ctypes.data)
-        call("cuMemcpyDtoHAsync_v2", target, Pointer(address), ctypes.c_size_t(into.nbytes), self._stream)
-
-    def synchronize(self) -> None:
-        """Wait for all that was started; errors of kernels are told here."""
-        call("cuStreamSynchronize", self._stream, what="a kernel failed")
-
-    def __del__(self) -> None:
-        if getattr(self, "_stream", None):
-            _library().cuStreamDestroy_v2(self._stream)
-
-
-class Graph:
-    """What was started on a stream, to be started again as a whole.
-
-    Args:
-        stream: Of the driver; nothing runs on it meanwhile.
-        start: Starts the work on ``stream``.
-    """
-
-    def __init__(self, stream: Stream, start: Callable[[], object]) -> None:
-        self._graph, handle = ctypes.c_void_p(), ctypes.c_void_p(stream.handle)
-        call("cuStreamBeginCapture_v2", handle, THREAD_LOCAL)
-        captured = ctypes.c_void_p()
-        try:
-            start()
-        finally:
-            call("cuStreamEndCapture", handle, ctypes.byref(captured), what="the kernels cannot be captured")
-        try:
-            call(
-                "cuGraphInstantiateWithFlags", ctypes.byref(self._graph), captured, ctypes.c_ulonglong(0),
-                what="the graph of kernels",
-            )  # fmt: skip
-        finally:
-            _library().cuGraphDestroy(captured)
-
-    def launch(self, stream: int) -> None:
-        """Start it; returns at once."""
-        call("cuGraphLaunch", self._graph, ctypes.c_void_p(stream), what="the graph of kernels")
-
-    def __del__(self) -> None:
-        if getattr(self, "_graph", None):
-            _library().cuGraphExecDestroy(self._graph)
-
-
 class Event:
     """A point in the default stream."""
 
@@ -292,4 +232,4 @@ class Event:
 
     def __del__(self) -> None:
         if getattr(self, "_event", None):
-            _library().cuEventDestroy_v2(self._event)
+            library().cuEventDestroy_v2(self._event)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from edgegate import _json, _npz
-from edgegate._cuda_driver import Device, Graph, Kernel, Memory, Module, Pointer, Stream
+from edgegate._cuda_driver import Device, Kernel, Memory, Module, Pointer
+from edgegate._cuda_graph import Graph, Stream, struct, tensor_map
 from edgegate._cuda_program import PROGRAM, CudaProgram
 from edgegate._npz import Array
 from edgegate.errors import FileError
 from edgegate.manifest import IOSpec
 
-FIELDS = ("kind", "images", "arena", "launches", "inputs", "outputs")
-LAUNCH = ("kernel", "grid", "threads", "shared", "arguments")
+FIELDS = ("kind", "networks")
+NETWORK = ("capability", "ptx", "modules", "arena", "launches", "inputs", "outputs")
+LAUNCH = ("module", "kernel", "grid", "threads", "shared", "resident", "arguments")
 CONSTANTS = "constants.npz"
 
 
@@ -35,37 +38,50 @@ class Network:
     def __init__(self, contents: Mapping[str, bytes], program: Mapping[str, Any], device: Device) -> None:
         device.use()
         self.device, self.stream = device, Stream()
-        self._module = Module(contents[_image(program["images"], device)])
-        self._arena = Memory(program["arena"])
-        self._constants = Memory.of(_constants(contents))
-        self._places = {"arena": self._arena, "constants": self._constants}
-        self.inputs = [self._address(place) for place in program["inputs"]]
-        self.outputs = [self._address(place) for place in program["outputs"]]
-        self._kernels: dict[str, Kernel] = {}
-        launches = [_launch(entry) for entry in program["launches"]]
+        network = _chosen(program["networks"], device)
+        self._modules = {name: Module(_file(contents, file)) for name, file in network["modules"].items()}
+        self._kernels: dict[tuple[str, str], Kernel] = {}
+        pieces = {"arena": Memory(network["arena"]), "constants": Memory.of(_constants(contents))}
+        self._pieces = pieces
+        self.inputs = [self._address(place) for place in network["inputs"]]
+        self.outputs = [self._address(place) for place in network["outputs"]]
+        launches = [_record(entry, LAUNCH, "a launch") for entry in network["launches"]]
         self._graph = Graph(self.stream, lambda: self._start(launches))
 
     def _address(self, place: Sequence[Any]) -> int:
         """Of something in the arena or among the constants."""
         where, offset = place
-        if where not in self._places or not 0 <= offset <= self._places[where].size:
-            raise FileError(f"cuda.json: nothing lies at {place}")
-        return self._places[where].pointer + int(offset)
+        if where not in self._pieces or not 0 <= offset <= self._pieces[where].size:
+            raise FileError(f"{PROGRAM}: nothing lies at {place}")
+        return self._pieces[where].pointer + int(offset)
 
     def _start(self, launches: Iterable[Mapping[str, Any]]) -> None:
         for n in launches:
-            arguments = [Pointer(self._address(place)) for place in n["arguments"]]
-            kernel = self._kernel(n["kernel"], n["shared"])
+            across, *others = n["grid"]
+            if n["resident"]:
+                across = min(across, self.device.multiprocessors)
+            kernel = self._kernel(n["module"], n["kernel"], n["shared"])
+            arguments = [self._argument(a) for a in n["arguments"]]
             kernel.launch(
-                tuple(n["grid"]), n["threads"], arguments, shared=n["shared"], stream=self.stream.handle
+                (across, *others), n["threads"], arguments, shared=n["shared"], stream=self.stream.handle
             )  # fmt: skip
 
-    def _kernel(self, name: str, shared: int) -> Kernel:
-        if name not in self._kernels:
-            self._kernels[name] = self._module.kernel(name)
-        if shared:
-            self._kernels[name].allow_shared(shared)
-        return self._kernels[name]
+    def _kernel(self, module: str, name: str, shared: int) -> Kernel:
+        if (module, name) not in self._kernels:
+            self._kernels[module, name] = self._modules[module].kernel(name)
+            self._kernels[module, name].allow_shared(shared)
+        return self._kernels[module, name]
+
+    def _argument(self, given: Any) -> Any:
+        """A number, a pointer, a map or a struct, of ctypes."""
+        if isinstance(given, int):
+            return ctypes.c_int32(given)
+        if given[0] == "map":
+            return tensor_map(self._address(given[1]), *given[2:])
+        if given[0] == "struct":
+            pointers = [0 if place is None else self._address(place) for place in given[1]]
+            return struct(pointers, given[2])
+        return Pointer(self._address(given))
 
     def run(self, stream: int | None = None) -> None:
         """Start all of it on what lies at ``inputs``; returns at once.
@@ -91,7 +107,8 @@ class NetworkProgram:
         outputs: Sequence[IOSpec],
     ) -> None:  # fmt: skip
         program = checked(program)
-        if (len(program["inputs"]), len(program["outputs"])) != (len(inputs), len(outputs)):
+        ends = {(len(n["inputs"]), len(n["outputs"])) for n in program["networks"]}
+        if ends != {(len(inputs), len(outputs))}:
             raise FileError("cuda.json has other inputs and outputs than the manifest")
         self.network = Network(contents, program, Device())
         self.buffers: list[Array] = [np.zeros(s.stored_shape, s.stored_dtype) for s in inputs]
@@ -129,39 +146,41 @@ def program_of(contents: Mapping[str, bytes], inputs: Sequence[IOSpec], outputs:
 
 
 def checked(program: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``cuda.json`` says of a network.
+    """What ``cuda.json`` says of a network, in its form for every architecture.
 
     Raises:
         FileError: Something is missing, or is too much.
     """
+    found = _record(program, FIELDS, PROGRAM)
+    return {**found, "networks": [_record(n, NETWORK, "a network") for n in found["networks"]]}
+
+
+def _record(value: Any, fields: Sequence[str], what: str) -> dict[str, Any]:
     try:
-        return dict(_json.record(program, FIELDS, "cuda.json"))
+        return dict(_json.record(value, fields, what))
     except ValueError as e:
-        raise FileError(f"cuda.json: {e}") from e
+        raise FileError(f"{PROGRAM}: {e}") from e
+
+
+def _file(contents: Mapping[str, bytes], name: str) -> bytes:
+    if name not in contents:
+        raise FileError(f"the artifact holds no {name}")
+    return contents[name]
 
 
 def _constants(contents: Mapping[str, bytes]) -> Array:
-    if CONSTANTS not in contents:
-        raise FileError(f"the artifact holds no {CONSTANTS}")
-    found = _npz.unpack(contents[CONSTANTS]).get("constants")
+    found = _npz.unpack(_file(contents, CONSTANTS)).get("constants")
     if found is None or found.dtype != np.uint8:
         raise FileError(f"{CONSTANTS} holds no bytes named constants")
     return found
 
 
-def _launch(launch: Any) -> dict[str, Any]:
-    try:
-        return dict(_json.record(launch, LAUNCH, "a launch"))
-    except ValueError as e:
-        raise FileError(f"cuda.json: {e}") from e
-
-
-def _image(images: Sequence[Mapping[str, Any]], device: Device) -> str:
-    """The file for a GPU: machine code of its generation, from its own minor version on; PTX for what is newer."""
-    own = [i for i in images if i["capability"] <= device.capability and not i["file"].endswith(".ptx")]
-    same = [i for i in own if i["capability"] // 10 == device.capability // 10]
-    fitting = same or [i for i in images if i["file"].endswith(".ptx") and i["capability"] <= device.capability]
+def _chosen(networks: Sequence[dict[str, Any]], device: Device) -> dict[str, Any]:
+    """The one for a GPU: machine code of its generation, from its own minor version on; PTX for what is newer."""
+    older = [n for n in networks if n["capability"] <= device.capability]
+    same = [n for n in older if not n["ptx"] and n["capability"] // 10 == device.capability // 10]
+    fitting = same or [n for n in older if n["ptx"]]
     if not fitting:
-        made = ", ".join(sorted({f"sm_{i['capability']}" for i in images}))
+        made = ", ".join(sorted({f"sm_{n['capability']}" for n in networks}))
         raise FileError(f"the program is for {made}, not for {device.name} (sm_{device.capability})")
-    return str(max(fitting, key=lambda i: i["capability"])["file"])
+    return max(fitting, key=lambda n: int(n["capability"]))

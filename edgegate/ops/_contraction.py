@@ -10,6 +10,25 @@ import numpy as np
 from edgegate.graph import Array
 from edgegate.ops._op import Bound, Interval, fits
 
+EXACT = 1 << 53
+"""Every integer up to here is a float64."""
+LARGE = 1 << 16
+"""Products from which on floats are worth their conversion."""
+
+
+def product(a: Array, b: Array) -> Array:
+    """``a @ b`` of integers of one type, wrapped as that type wraps.
+
+    By way of float64 where every sum is exact in it: numpy has a fast product of those, and none of integers.
+    """
+    if a.size * b.shape[-1] < LARGE or not b.size:
+        return a @ b
+    reach = [max(int(x.max()), -int(x.min())) for x in (a, b)]
+    if reach[0] * reach[1] * a.shape[-1] >= EXACT:
+        return a @ b
+    found: Array = (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
+    return found.astype(a.dtype)
+
 
 def output_size(size: int, kernel: int, before: int, after: int, stride: int, dilation: int) -> int:
     """Length of a convolution's output along one axis."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgegate.graph import Array
-from edgegate.ops._contraction import accumulate, constants, output_size, padded, reach_of, windows
+from edgegate.ops._contraction import accumulate, constants, output_size, padded, product, reach_of, windows
 from edgegate.ops._elementwise import spread
 from edgegate.ops._op import INT32, Bound, Interval, Op, Sample
 
@@ -67,7 +67,7 @@ def convolve(
     view = view.reshape(n, oh, ow, kh, kw, group, depth)
     kernel = weight.astype(dtype).reshape(group, outputs // group, kh * kw * depth)
     rows = view.transpose(5, 0, 1, 2, 3, 4, 6).reshape(group, n * oh * ow, kh * kw * depth)
-    products = rows @ kernel.transpose(0, 2, 1)
+    products = product(rows, kernel.transpose(0, 2, 1))
     return products.transpose(1, 0, 2).reshape(n, oh, ow, outputs) + bias.astype(dtype)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from edgegate.graph import Array
-from edgegate.ops._contraction import constants
+from edgegate.ops._contraction import constants, product
 from edgegate.ops._elementwise import spread
 from edgegate.ops._op import INT32, INT48, Bound, Interval, Op, Sample, fits
 
@@ -96,7 +96,7 @@ def reference(x: Array, weight: Array, masks: Array, bias: Array, *, x_zero_poin
         The dtype of ``bias``, [..., 2 * m * N].
     """
     columns = halves(weight, masks).transpose(2, 0, 1, 3).reshape(len(weight), -1)
-    return (x.astype(bias.dtype) - bias.dtype.type(x_zero_point)) @ columns.astype(bias.dtype) + bias
+    return product(x.astype(bias.dtype) - bias.dtype.type(x_zero_point), columns.astype(bias.dtype)) + bias
 
 
 def lower(x: Any, weight: Any, masks: Any, bias: Any, *, x_zero_point: int) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgegate.graph import Array
-from edgegate.ops._contraction import accumulate
+from edgegate.ops._contraction import accumulate, product
 from edgegate.ops._elementwise import spread
 from edgegate.ops._op import INT32, Bound, Interval, Op, Sample, fits
 
@@ -44,7 +44,7 @@ def reference(a: Array, b: Array, bias: Array, *, a_zero_point: int, b_zero_poin
         int32 [..., M, N].
     """
     left, right = a.astype(np.int32) - np.int32(a_zero_point), b.astype(np.int32) - np.int32(b_zero_point)
-    return left @ right + bias
+    return product(left, right) + bias
 
 
 def lower(a: Any, b: Any, bias: Any, *, a_zero_point: int, b_zero_point: int) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgegate.graph import Array
-from edgegate.ops._contraction import accumulate, constants
+from edgegate.ops._contraction import accumulate, constants, product
 from edgegate.ops._elementwise import spread
 from edgegate.ops._op import INT48, Bound, Interval, Op, Sample
 from edgegate.ops.matmul import compute
@@ -42,7 +42,7 @@ MatMul16x8 (a, b, bias) => (y) {
 
 def reference(a: Array, b: Array, bias: Array) -> Array:
     """Multiply int16 [..., M, K] by int8 [K, N] and add int64 [N]: int64 [..., M, N]."""
-    return a.astype(np.int64) @ b.astype(np.int64) + bias
+    return product(a.astype(np.int64), b.astype(np.int64)) + bias
 
 
 def lower(a: Any, b: Any, bias: Any) -> Any:

@@ -29,7 +29,7 @@ def spans(launches: Sequence[Launch], given: Iterable[Whole], kept: Iterable[Who
     """When each thing is needed: the inputs from before the first launch, the outputs until after the last."""
     found: dict[Whole, Span] = {whole: Span(first=-1, last=-1) for whole in given}
     for time, launch in enumerate(launches):
-        for argument in launch.arguments:
+        for argument in launch.places():
             if not isinstance(argument, np.ndarray):
                 whole = whole_of(argument)
                 found[whole] = Span(first=found[whole].first if whole in found else time, last=time)

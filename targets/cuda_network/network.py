@@ -14,8 +14,9 @@ from tvm import te
 from edgegate.graph import array, attribute, shape
 from edgegate.targets._call import Call, dtype, each_output
 from edgegate.targets._edges import inputs_of, is_edge, outputs_of
-from edgegate.targets.cuda_network.launch import Argument, Launch, Part, Room, Whole
-from edgegate.targets.cuda_network.portable import Functions, Signature, launches, scheduled
+from edgegate.targets.cuda_network.launch import Argument, Launch, Part, Room, Whole, replaced
+from edgegate.targets.cuda_network.portable import MODULE, Functions, Signature, launches, scheduled
+from edgegate.targets.cuda_network.products import product_at
 
 SAME = frozenset({("", "Reshape"), ("", "Identity")})
 """Ops whose result is their input, where it lies."""
@@ -27,20 +28,20 @@ class Network:
     """Everything that a device is to do.
 
     Attributes:
-        text: The kernels, CUDA C++.
+        texts: The kernels, CUDA C++, by the name of their module.
         launches: In order.
         inputs: Where the stored inputs lie.
         outputs: Where the stored outputs lie.
     """
 
-    text: str
+    texts: dict[str, str]
     launches: list[Launch]
     inputs: list[Whole]
     outputs: list[Argument]
 
     def sizes(self) -> dict[Whole, int]:
         """Bytes of everything that has memory of its own."""
-        ends: list[Argument] = [*self.inputs, *self.outputs, *(a for n in self.launches for a in n.arguments)]
+        ends: list[Argument] = [*self.inputs, *self.outputs, *(a for n in self.launches for a in n.places())]
         wholes = {a.whole if isinstance(a, Part) else a for a in ends if not isinstance(a, np.ndarray)}
         return {whole: size_of(whole) for whole in wholes}
 
@@ -52,16 +53,22 @@ def size_of(whole: Whole) -> int:
     return math.prod(shape(whole)) * np.dtype(dtype(whole)).itemsize
 
 
-def network_of(model: ir.Model) -> Network:
-    """The network of an integer model."""
-    reader = _Reader()
+def network_of(model: ir.Model, capability: int | None) -> Network:
+    """The network of an integer model.
+
+    Args:
+        model: The integer graph.
+        capability: Of the GPU: 10 times the major version plus the minor. None: kernels of single threads alone.
+    """
+    reader = _Reader(capability=capability)
     steps = reader.steps(model.graph)
     text, signatures = reader.functions.compiled()
     writer = _Writer(reader.functions, signatures)
     places: Places = {}
     found = list(writer.launches(steps, places))
     outputs = [_place(v, places) for v in outputs_of(model)]
-    return Network(text=text, launches=found, inputs=list(inputs_of(model)), outputs=outputs)
+    texts = {**({MODULE: text} if text else {}), **reader.texts}
+    return Network(texts=texts, launches=found, inputs=list(inputs_of(model)), outputs=outputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,18 +96,37 @@ class _Loop:
     copies: list[str]
 
 
-_Step: TypeAlias = "_Function | _Same | _Loop"
+_Step: TypeAlias = "_Function | _Same | _Loop | Launch"
 
 
 @dataclass(kw_only=True)
 class _Reader:
-    """Collects the functions of a graph."""
+    """Collects the functions of a graph.
 
+    Attributes:
+        capability: Of the GPU; None: kernels of single threads alone.
+        functions: Those that TVM writes.
+        texts: Modules of other kernels.
+    """
+
+    capability: int | None
     functions: Functions = field(default_factory=Functions)
+    texts: dict[str, str] = field(default_factory=dict)
 
-    def steps(self, nodes: Iterable[ir.Node]) -> list[_Step]:
-        """What the nodes do, in order."""
-        return [step for node in nodes if not is_edge(node) for step in self._steps(node)]
+    def steps(self, nodes: Iterable[ir.Node], *, inside: bool = False) -> list[_Step]:
+        """What the nodes do, in order; elements of sequences, ``inside`` of loops, may begin anywhere."""
+        found: list[_Step] = []
+        done: set[ir.Node] = set()
+        for node in nodes:
+            if is_edge(node) or node in done:
+                continue
+            product = product_at(node) if self.capability is not None and not inside else None
+            if product is None or self.capability is None:
+                found += self._steps(node)
+            else:
+                found.append(product.launch(self.capability, self.texts))
+                done.update(product.nodes)
+        return found
 
     def _steps(self, node: ir.Node) -> Iterator[_Step]:
         source = node.inputs[0] if node.inputs else None
@@ -109,7 +135,7 @@ class _Reader:
         elif node.op_type == "Scan":
             body = attribute(node, "body")
             copies = [self._name(_copied(value)) for value in body.outputs]
-            yield _Loop(scan=node, steps=self.steps(body), copies=copies)
+            yield _Loop(scan=node, steps=self.steps(body, inside=True), copies=copies)
         else:
             yield from (_Function(call=call, name=self._name(call.func)) for call in each_output(node))
 
@@ -133,7 +159,9 @@ class _Writer:
     def launches(self, steps: Iterable[_Step], places: Places) -> Iterator[Launch]:
         """Of the steps in order; ``places`` says where values lie that have no memory of their own."""
         for step in steps:
-            if isinstance(step, _Same):
+            if isinstance(step, Launch):
+                yield step.on([replaced(a, lambda p: _moved(p, places)) for a in step.arguments])
+            elif isinstance(step, _Same):
                 places[step.made] = _place(step.source, places)
             elif isinstance(step, _Function):
                 yield from self._started(step.call, step.name, places)
@@ -142,7 +170,7 @@ class _Writer:
 
     def _started(self, call: Call, name: str, places: Places) -> Iterator[Launch]:
         for launch in launches(call, self.functions.by_name[name], self.signatures[name]):
-            yield launch.on([_place(a, places) if isinstance(a, ir.Value) else a for a in launch.arguments])
+            yield launch.on([replaced(a, lambda p: _moved(p, places)) for a in launch.arguments])
 
     def _looped(self, loop: _Loop, places: Places) -> Iterator[Launch]:
         """Every step of a loop. States lie in two rooms in turn, so that one is read while the other is written."""
@@ -181,6 +209,11 @@ def _place(value: ir.Value, places: Places) -> Argument:
     """Where a value lies: elsewhere, among the constants, or in memory of its own."""
     data = array(value)
     return places.get(value, value if data is None else data)
+
+
+def _moved(argument: Argument, places: Places) -> Argument:
+    """Where an argument lies."""
+    return _place(argument, places) if isinstance(argument, ir.Value) else argument
 
 
 def _length(scan: ir.Node, states: int) -> int:

@@ -21,6 +21,8 @@ from tvm_ffi import structural_equal, structural_hash, structural_walk
 from edgegate.targets._call import Call
 from edgegate.targets.cuda_network.launch import Argument, Launch, Room
 
+MODULE = "ops"
+"""The text that all these kernels are in."""
 THREADS = 128
 """Of a block."""
 POINTER = "_ptr"
@@ -122,7 +124,9 @@ def launches(call: Call, function: Any, signatures: Sequence[Signature]) -> Iter
     for s in signatures:
         written = frozenset(i for i, name in enumerate(s.parameters) if name in s.written)
         arguments = tuple(places[name] for name in s.parameters)
-        yield Launch(kernel=s.kernel, grid=s.grid, threads=s.threads, arguments=arguments, written=written)
+        yield Launch(
+            module=MODULE, kernel=s.kernel, grid=s.grid, threads=s.threads, arguments=arguments, written=written
+        )
 
 
 def _bytes(buffer: Any) -> int:

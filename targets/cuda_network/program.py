@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,14 @@ import onnx_ir as ir
 from edgegate import _json, _npz
 from edgegate.graph import Array
 from edgegate.targets._nvcc import compiled
-from edgegate.targets.cuda_network.launch import Argument, Part
+from edgegate.targets.cuda_network.launch import Argument, Map, Parameter, Part, Struct
 from edgegate.targets.cuda_network.memory import ALIGNED, placed, spans, whole_of
 from edgegate.targets.cuda_network.network import Network, network_of
 
-PROGRAM, CONSTANTS, PTX = "cuda.json", "constants.npz", "network.ptx"
+PROGRAM, CONSTANTS = "cuda.json", "constants.npz"
 ARENA, CONSTANT = "arena", "constants"
+NEWEST = 89
+"""The newest architecture whose kernels run, as PTX, on all that come after it."""
 
 
 def program_of(model: ir.Model, capabilities: Sequence[int]) -> dict[str, bytes]:
@@ -24,30 +26,36 @@ def program_of(model: ir.Model, capabilities: Sequence[int]) -> dict[str, bytes]
 
     Args:
         model: The integer graph.
-        capabilities: 10 times the major version of each architecture, plus the minor; the newest also as PTX.
+        capabilities: 10 times the major version of each architecture, plus the minor; beside them there is PTX.
 
     Raises:
         ToolchainError: nvcc is missing or fails.
     """
-    network = network_of(model)
-    contents, images = {}, []
-    for capability in capabilities:
-        name = f"network_sm_{capability}.cubin"
-        contents[name] = compiled(network.text, str(capability))
-        images.append({"file": name, "capability": capability})
-    contents[PTX] = compiled(network.text, str(capabilities[-1]), ptx=True)
-    images.append({"file": PTX, "capability": capabilities[-1]})
-    described, constants = describe(network)
-    contents[CONSTANTS] = _npz.pack({"constants": constants})
-    contents[PROGRAM] = _json.canonical({"kind": "network", "images": images, **described})
+    contents: dict[str, bytes] = {}
+    constants, described = Constants(), []
+    portable = min(max(capabilities), NEWEST)
+    for capability, ptx in (*((c, False) for c in capabilities), (portable, True)):
+        network = network_of(model, capability)
+        modules = {}
+        for module, text in network.texts.items():
+            name = f"{module}.ptx" if ptx else f"{module}_sm_{capability}.cubin"
+            contents[name] = compiled(text, architecture(capability, text), ptx=ptx)
+            modules[module] = name
+        described.append({"capability": capability, "ptx": ptx, "modules": modules, **describe(network, constants)})
+    contents[CONSTANTS] = _npz.pack({"constants": constants.data()})
+    contents[PROGRAM] = _json.canonical({"kind": "network", "networks": described})
     return contents
 
 
-def describe(network: Network) -> tuple[dict[str, Any], Array]:
-    """The launches with their places, as plain JSON values; and the constants."""
+def architecture(capability: int, text: str) -> str:
+    """Nvcc's word for it: kernels with instructions of sm_90 alone need those by name."""
+    return f"{capability}a" if capability == 90 and "wgmma" in text else str(capability)
+
+
+def describe(network: Network, constants: Constants) -> dict[str, Any]:
+    """The launches with their places, as plain JSON values; constants are put to the others."""
     outputs = [whole_of(v) for v in network.outputs if not isinstance(v, np.ndarray)]
     offsets, size = placed(spans(network.launches, network.inputs, outputs), network.sizes())
-    constants = _Constants()
 
     def place(argument: Argument) -> list[Any]:
         if isinstance(argument, np.ndarray):
@@ -56,16 +64,29 @@ def describe(network: Network) -> tuple[dict[str, Any], Array]:
 
     launches = [
         {
-            "kernel": n.kernel, "grid": list(n.grid), "threads": n.threads, "shared": n.shared,
-            "arguments": [place(a) for a in n.arguments],
+            "module": n.module, "kernel": n.kernel, "grid": list(n.grid), "threads": n.threads, "shared": n.shared,
+            "resident": n.resident, "arguments": [_described(a, place) for a in n.arguments],
         }
         for n in network.launches
     ]  # fmt: skip
     ends = {"inputs": [place(v) for v in network.inputs], "outputs": [place(v) for v in network.outputs]}
-    return {"arena": size, "launches": launches, **ends}, constants.data()
+    return {"arena": size, "launches": launches, **ends}
 
 
-class _Constants:
+def _described(parameter: Parameter, place: Callable[[Argument], list[Any]]) -> Any:
+    """A parameter as plain JSON values: a number, a place, or a map or struct with places in it."""
+    if isinstance(parameter, int):
+        return parameter
+    if isinstance(parameter, Map):
+        p = parameter
+        return ["map", place(p.place), p.rows, p.columns, p.box, p.item, p.width]
+    if isinstance(parameter, Struct):
+        pointers = [None if p is None else place(p) for p in parameter.pointers]
+        return ["struct", pointers, list(parameter.numbers)]
+    return place(parameter)
+
+
+class Constants:
     """Arrays one behind the other, equal ones once."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from edgegate.targets.cuda_network.launch import Argument, Part
 from edgegate.targets.cuda_network.network import Network
-from edgegate.targets.cuda_network.program import ARENA, CONSTANT, describe
+from edgegate.targets.cuda_network.program import ARENA, CONSTANT, Constants, describe
 
 GUARD = 256
 """Bytes before and behind everything."""
@@ -77,7 +77,7 @@ class Serial:
             return memory[whole].ctypes.data + GUARD + offset
 
         for launch in network.launches:
-            constants = [np.ascontiguousarray(a) if isinstance(a, np.ndarray) else a for a in launch.arguments]
+            constants = [np.ascontiguousarray(a) if isinstance(a, np.ndarray) else a for a in launch.places()]
             self._start(launch.kernel, launch.grid, launch.threads, [place(a) for a in constants])
         for whole, m in memory.items():
             for guard in (slice(GUARD), slice(-GUARD, None)):
@@ -86,8 +86,9 @@ class Serial:
 
     def run_described(self, network: Network, inputs: list[np.ndarray]) -> list[np.ndarray]:
         """The outputs, and what lies behind them, in the memory that the program on the device has."""
-        described, constants = describe(network)
-        kept = np.append(constants, np.zeros(1, np.uint8))
+        constants = Constants()
+        described = describe(network, constants)
+        kept = np.append(constants.data(), np.zeros(1, np.uint8))
         pieces = {ARENA: rubbish(described["arena"]), CONSTANT: kept}
         for (where, offset), data in zip(described["inputs"], inputs, strict=True):
             pieces[where][offset : offset + data.nbytes] = np.frombuffer(data.tobytes(), np.uint8)

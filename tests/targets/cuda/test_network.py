@@ -22,7 +22,7 @@ from edgegate.targets._edges import inputs_of, outputs_of
 from edgegate.targets.cuda_network.launch import Argument, Launch, Room, Whole
 from edgegate.targets.cuda_network.memory import ALIGNED, Span, placed, spans
 from edgegate.targets.cuda_network.network import Network, network_of
-from edgegate.targets.cuda_network.portable import Functions, launches, scheduled
+from edgegate.targets.cuda_network.portable import MODULE, Functions, launches, scheduled
 from tests import recurrent_nodes
 from tests.families.bench import floating, inputs, integer
 from tests.ops.test_ops import expected
@@ -55,7 +55,7 @@ def networks(op: Op, samples: list[Sample]) -> list[Network]:
     text, signatures = functions.compiled()
     return [
         Network(
-            text=text, inputs=given, outputs=made,
+            texts={MODULE: text}, inputs=given, outputs=made,
             launches=[n for c, name in each for n in launches(c, functions.by_name[name], signatures[name])],
         )
         for (given, made, _), each in zip(calls, named, strict=True)
@@ -70,7 +70,7 @@ def networks(op: Op, samples: list[Sample]) -> list[Network]:
 def test_every_op(op: Op, tmp_path: Path) -> None:
     samples = list(op.samples(np.random.default_rng(0)))
     made = networks(op, samples)
-    serial = Serial(made[0].text, tmp_path)
+    serial = Serial(made[0].texts[MODULE], tmp_path)
     for network, sample in zip(made, samples, strict=True):
         given = [x for i, x in enumerate(sample.inputs) if i not in op.static]
         for got, want in zip(serial.run(network, given), expected(op, sample), strict=True):
@@ -114,8 +114,8 @@ def test_loops(case: str, tmp_path: Path) -> None:
 
 def alike(model: ir.Model, feeds: list[dict[str, np.ndarray]], folder: Path) -> None:
     """The interpreter's bits, in memory of their own and in one piece of memory in which values share room."""
-    made = network_of(model)
-    serial = Serial(made.text, folder)
+    made = network_of(model, None)
+    serial = Serial(made.texts[MODULE], folder)
     for feed in feeds:
         values = interpreter.run(model, feed, keep=True)
         given, wanted = stored(values, inputs_of(model)), stored(values, outputs_of(model))
@@ -143,8 +143,8 @@ def test_what_is_needed_at_the_same_time_lies_apart(things: list[tuple[int, int,
 def test_inputs_are_kept_until_they_are_read_and_outputs_to_the_end() -> None:
     a, b, c = (Room(size=1) for _ in range(3))
     steps = [
-        Launch(kernel="k", grid=(1, 1, 1), threads=1, arguments=(a, b), written=frozenset({1})),
-        Launch(kernel="k", grid=(1, 1, 1), threads=1, arguments=(b, c), written=frozenset({1})),
+        Launch(module="m", kernel="k", grid=(1, 1, 1), threads=1, arguments=(a, b), written=frozenset({1})),
+        Launch(module="m", kernel="k", grid=(1, 1, 1), threads=1, arguments=(b, c), written=frozenset({1})),
     ]
     found = spans(steps, [a], [c])
     assert found == {a: Span(first=-1, last=0), b: Span(first=0, last=1), c: Span(first=1, last=2)}
