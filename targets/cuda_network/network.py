@@ -14,6 +14,7 @@ from tvm import te
 from edgegate.graph import array, attribute, shape
 from edgegate.targets._call import Call, dtype, each_output
 from edgegate.targets._edges import inputs_of, is_edge, outputs_of
+from edgegate.targets.cuda_network.convolutions import convolution_at
 from edgegate.targets.cuda_network.launch import Argument, Launch, Part, Room, Whole, replaced
 from edgegate.targets.cuda_network.portable import MODULE, Functions, Signature, launches, scheduled
 from edgegate.targets.cuda_network.products import product_at
@@ -120,13 +121,23 @@ class _Reader:
         for node in nodes:
             if is_edge(node) or node in done:
                 continue
-            product = product_at(node) if self.capability is not None and not inside else None
-            if product is None or self.capability is None:
+            fused = None if inside else self._fused(node)
+            if fused is None:
                 found += self._steps(node)
             else:
-                found.append(product.launch(self.capability, self.texts))
-                done.update(product.nodes)
+                found.append(fused[0])
+                done.update(fused[1])
         return found
+
+    def _fused(self, node: ir.Node) -> tuple[Launch, tuple[ir.Node, ...]] | None:
+        """The kernel on tensor cores that begins at a node, and the nodes that it stands for."""
+        if self.capability is None:
+            return None
+        for found in (product_at(node), convolution_at(node)):
+            launch = None if found is None else found.launch(self.capability, self.texts)
+            if found is not None and launch is not None:
+                return launch, found.nodes
+        return None
 
     def _steps(self, node: ir.Node) -> Iterator[_Step]:
         source = node.inputs[0] if node.inputs else None

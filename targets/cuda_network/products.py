@@ -58,9 +58,7 @@ class Product:
             "TABLE": int(self.table is not None),
         }
         instance = choose(m, n, k, capability, epilogue)
-        text = instance.text()
-        name = next((name for name, known in module.items() if known == text), f"{instance.kind}_{len(module)}")
-        module[name] = text
+        name = named(module, instance.kind, instance.text())
         arguments = [*self._ends(instance, m, n, k), m, n, k, self._finish(columns)]
         written = next(i for i, a in enumerate(arguments) if a is self.output)
         return Launch(
@@ -101,6 +99,13 @@ class Product:
         return Struct(pointers=(self.bias, None, None, self.table), numbers=(int(multiplier[0]), int(shift[0]), *ends))
 
 
+def named(module: dict[str, str], kind: str, text: str) -> str:
+    """The name of a text among the modules, to which it is added unless it is there."""
+    name = next((name for name, known in module.items() if known == text), f"{kind}_{len(module)}")
+    module[name] = text
+    return name
+
+
 def product_at(node: ir.Node) -> Product | None:
     """The product that begins at a node, with as much behind it as the kernels can do; None if it is none for them."""
     weights = _weights(node)
@@ -112,13 +117,13 @@ def product_at(node: ir.Node) -> Product | None:
     folded = np.broadcast_to(bias.reshape(-1), summed.shape).astype(np.int64) - summed
     nodes, output = [node], node.outputs[0]
     rescale = only_user(output)
-    if rescale is None or not _is_rescale(rescale, weights.shape[0]):
+    if rescale is None or not is_rescale(rescale, weights.shape[0]):
         rescale = None
     table = None
     if rescale is not None:
         nodes, output = [*nodes, rescale], rescale.outputs[0]
         behind = only_user(output)
-        if behind is not None and _is_table(behind):
+        if behind is not None and is_table(behind):
             table = array(behind.inputs[1])
             nodes, output = [*nodes, behind], behind.outputs[0]
     return Product(
@@ -143,7 +148,7 @@ def _weights(node: ir.Node) -> Array | None:
     return None
 
 
-def _is_rescale(node: ir.Node, columns: int) -> bool:
+def is_rescale(node: ir.Node, columns: int) -> bool:
     """Whether a rescale is to bytes, by factors for each column or one for all, such as the kernels take."""
     if (node.domain, node.op_type) != (DOMAIN, "Rescale") or dtype(node.outputs[0]) not in ("int8", "uint8"):
         return False
@@ -155,7 +160,7 @@ def _is_rescale(node: ir.Node, columns: int) -> bool:
     return bool(last and in_range and not attribute(node, "input_zero_point"))
 
 
-def _is_table(node: ir.Node) -> bool:
+def is_table(node: ir.Node) -> bool:
     """Whether a node looks int8 up in a table of bytes."""
     if (node.domain, node.op_type) != (DOMAIN, "Table") or dtype(node.inputs[0]) != "int8":  # type: ignore[arg-type]
         return False

@@ -76,7 +76,7 @@ class Instance:
         columns = {"gemm_sm90": "TILE_N", "small_sm90": "TILE_T"}.get(self.kind)
         texts = [f"#define {name} {value}" for name, value in self.constants.items()]
         for part in PARTS[self.kind]:
-            texts.append(_wgmma(self.constants[str(columns)]) if part == "wgmma" else _template(part))
+            texts.append(wgmma(self.constants[str(columns)]) if part == "wgmma" else template(__name__, part))
         return "\n".join(texts)
 
     def shared(self) -> int:
@@ -129,11 +129,12 @@ def _mma_shared(c: dict[str, int]) -> int:
 SHARED = {"gemm_sm90": _persistent_shared, "small_sm90": _small_shared, "gemm_mma": _mma_shared}
 
 
-def _template(name: str) -> str:
-    return files(__name__).joinpath(f"{name}.cu").read_text(encoding="utf-8")
+def template(package: str, name: str) -> str:
+    """A template of a package."""
+    return files(package).joinpath(f"{name}.cu").read_text(encoding="utf-8")
 
 
-def _wgmma(columns: int) -> str:
+def wgmma(columns: int) -> str:
     """The instruction of one width: its list of operands has columns / 2 registers."""
     count = columns // 2
     names = ", ".join(f"%{i}" for i in range(count))
