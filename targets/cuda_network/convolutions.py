@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from edgegate.graph import DOMAIN, Array, array, attribute, only_user, shape
 from edgegate.targets._call import dtype
-from edgegate.targets.cuda_network.conv import Geometry, Instance, choose
+from edgegate.targets.cuda_network.conv import Geometry, Instance, choose, depthwise
 from edgegate.targets.cuda_network.launch import Launch, Struct
 from edgegate.targets.cuda_network.products import SHIFTS, is_rescale, is_table, named
 
@@ -48,10 +48,15 @@ class Branch:
         return None if self.table is None else array(self.table.inputs[1])
 
     def weights(self) -> Array:
-        """int8 [O, KH, KW, C]."""
+        """int8 [O, KH, KW, C]; of channels each by itself [C, KH, KW, 1]."""
         data = array(self.conv.inputs[1])
         assert data is not None, "weights are constants"
-        return data
+        return _each_channel(data) if self.is_depthwise else data
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether each channel is convolved by itself."""
+        return self.conv.op_type == "DepthwiseConv2d"
 
     def columns(self) -> tuple[Array, Array, Array]:
         """Bias, with the zero point counted in, multipliers and shifts: int32 [O] each."""
@@ -105,14 +110,18 @@ class Convolution:
 
     def launch(self, capability: int, module: dict[str, str]) -> Launch | None:
         """The kernel for GPUs of one compute capability, its text added to ``module``; None where none fits."""
-        pair = self.product is not None
-        instance = choose(self.geometry(), capability, table=self.branches[0].table is not None, pair=pair)
+        pair, table = self.product is not None, self.branches[0].table is not None
+        if self.branches[0].is_depthwise:
+            instance: Instance | None = depthwise(self.geometry(), table=table)
+        else:
+            instance = choose(self.geometry(), capability, table=table, pair=pair)
         if instance is None:
             return None
         text = f"#define GATE_SIGNED {int(dtype(self.branches[-1].output) == 'int8')}\n{instance.text()}"
         return Launch(
-            module=named(module, instance.kind, text), kernel="conv", grid=instance.grid(), threads=instance.threads(),
-            shared=instance.shared(), arguments=(self._struct(instance),), written=frozenset({0}),
+            module=named(module, instance.kind, text), kernel=instance.name, grid=instance.grid(),
+            threads=instance.threads(), shared=instance.shared(), arguments=(self._struct(instance),),
+            written=frozenset({0}),
         )  # fmt: skip
 
     def _struct(self, instance: Instance) -> Struct:
@@ -123,6 +132,8 @@ class Convolution:
             tile, (n, kh, kw, c) = instance.given["TILE_N"], weights.shape
             parts = weights.reshape(n // tile, tile, kh, kw, c // PITCH, PITCH)
             weights = np.ascontiguousarray(parts.transpose(0, 2, 3, 4, 1, 5))
+        elif instance.kind == "depthwise":
+            weights = _taps(weights, instance.given["X"], instance.geometry.strides[1])
         columns = [_interleaved(list(each))[order] for each in zip(*(b.columns() for b in self.branches), strict=True)]
         source = _source(self.branches[0].conv)
         pointers = (source, weights, self.output, *columns, self._tables(), None, None, None)
@@ -166,19 +177,42 @@ def _source(conv: ir.Node) -> ir.Value:
 
 def _branch(node: ir.Node) -> Branch | None:
     """The branch that begins at a node."""
-    if (node.domain, node.op_type) != (DOMAIN, "Conv2d") or attribute(node, "group") != 1:
-        return None
-    source, weights = _source(node), array(node.inputs[1])
-    if weights is None or weights.dtype != np.int8 or dtype(source) != "int8":
+    weights = _weights(node)
+    if weights is None or weights.dtype != np.int8 or dtype(_source(node)) != "int8":
         return None
     rescale = only_user(node.outputs[0])
-    whole = shape(source)[-1] % PITCH == 0 and len(weights) % PITCH == 0 and _fits(node, weights)
+    whole = shape(_source(node))[-1] % PITCH == 0 and len(weights) % PITCH == 0 and _fits(node, weights)
     if not whole or rescale is None or not is_rescale(rescale, len(weights)):
         return None
     behind = only_user(rescale.outputs[0]) if dtype(rescale.outputs[0]) == "int8" else None
     if behind is not None and is_table(behind):
         return Branch(conv=node, rescale=rescale, table=behind)
     return Branch(conv=node, rescale=rescale, table=None) if dtype(rescale.outputs[0]) == "int8" else None
+
+
+def _weights(node: ir.Node) -> Array | None:
+    """The weights of a convolution, as a branch has them; None of another node."""
+    data = array(node.inputs[1]) if node.domain == DOMAIN and node.op_type in ("Conv2d", "DepthwiseConv2d") else None
+    if data is None or (node.op_type == "Conv2d" and attribute(node, "group") == 1):
+        return data
+    return _each_channel(data) if node.op_type == "DepthwiseConv2d" and data.shape[3] == 1 else None
+
+
+def _each_channel(weights: Array) -> Array:
+    """[KH, KW, C, 1] as [C, KH, KW, 1]."""
+    return np.ascontiguousarray(weights.transpose(2, 0, 1, 3))
+
+
+def _taps(weights: Array, across: int, stride: int) -> Array:
+    """int8 [KH, X, G, C, 4] of depthwise.cu: the taps of each of X neighbouring pixels in the row that they share."""
+    channels, kh, kw, _ = weights.shape
+    words = -(-((across - 1) * stride + kw) // 4)
+    found = np.zeros((kh, across, words, channels, 4), np.int8)
+    for x in range(across):
+        for v in range(kw):
+            place = x * stride + v
+            found[:, x, place // 4, :, place % 4] = weights[:, :, v, 0].T
+    return found
 
 
 def _fits(conv: ir.Node, weights: Array) -> bool:
@@ -204,7 +238,7 @@ def _pair(first: Branch) -> Convolution | None:
     feature, gate = found
     alike = all(attribute(feature.conv, n) == attribute(gate.conv, n) for n in feature.conv.attributes)
     same = _source(feature.conv) is _source(gate.conv) and feature.weights().shape == gate.weights().shape
-    if feature is gate or not alike or not same or dtype(feature.output) != "int8":
+    if feature is gate or feature.is_depthwise or not alike or not same or dtype(feature.output) != "int8":
         return None
     return Convolution(branches=(feature, gate), product=product)
 

@@ -8,6 +8,7 @@ kind       what                                             from
 =========  ===============================================  ======
 conv_sm90  wgmma on patches of 8 x 8 pixels, C % 32 == 0    sm_90a
 conv_mma   implicit product with mma.sync                   sm_75
+depthwise  each channel by itself, dot products of 4 bytes  sm_75
 =========  ===============================================  ======
 """
 
@@ -92,6 +93,11 @@ class Instance:
         """All of them."""
         return {**self.geometry.constants(), **self.given}
 
+    @property
+    def name(self) -> str:
+        """Of the kernel in its text."""
+        return "depthwise" if self.kind == "depthwise" else "conv"
+
     def text(self) -> str:
         """CUDA C++."""
         parts = [template(__name__, "conv_common")]
@@ -103,6 +109,8 @@ class Instance:
     def shared(self) -> int:
         """Bytes of dynamic shared memory."""
         c = self.constants
+        if self.kind == "depthwise":
+            return 0
         if self.kind == "conv_sm90":
             return self.geometry.depth * c["TILE_N"] + c["WGS"] * c["BUFFERS"] * _patch(c)
         ring = c["STAGES"] * (c["TILE_M"] + c["TILE_N"]) * c["TILE_K"]
@@ -117,11 +125,16 @@ class Instance:
     def threads(self) -> int:
         """Of a block."""
         c = self.constants
+        if self.kind == "depthwise":
+            return c["THREADS"]
         return 128 * c["WGS"] if self.kind == "conv_sm90" else 32 * c["WARPS_M"] * c["WARPS_N"] * c["WARPS_K"]
 
     def grid(self) -> tuple[int, int, int]:
         """Blocks along x, y and z."""
         c, g = self.constants, self.geometry
+        if self.kind == "depthwise":
+            each = _ceil(g.made[0], c["R"]) * _ceil(g.made[1], c["X"]) * g.channels // 4
+            return _ceil(each, c["THREADS"]), g.images, 1
         if self.kind == "conv_sm90":
             units, columns = g.images * _ceil(g.made[0], 8) * _ceil(g.made[1], 8), g.columns // c["TILE_N"]
             return min(max(1, MULTIPROCESSORS // columns), units), columns, 1
@@ -129,7 +142,7 @@ class Instance:
 
     def order(self) -> list[int]:
         """Which logical column stands at each place; of a pair, feature j is column 2 j, its gate 2 j + 1."""
-        if self.kind == "conv_mma":
+        if self.kind != "conv_sm90":
             return list(range(self.geometry.columns))
         tile, pair = self.given["TILE_N"], self.given["PAIR"]
         inner = []
@@ -151,6 +164,16 @@ def choose(geometry: Geometry, capability: int, *, table: bool, pair: bool) -> I
                     return found
     fitting = {_cycles(i, capability): i for i in _mma(geometry, capability, flags)}
     return fitting[min(fitting)] if fitting else None
+
+
+def depthwise(geometry: Geometry, *, table: bool) -> Instance:
+    """The kernel for a convolution of each channel by itself: a thread makes R x X pixels of four channels."""
+    g = geometry
+    across = 2 if g.strides[1] == 1 and g.dilations[1] == 1 and g.made[1] > 1 else 1
+    places = g.images * _ceil(g.made[1], across) * g.channels // 4
+    down = [r for r in (4, 2) if g.made[0] >= r and places * _ceil(g.made[0], r) >= MULTIPROCESSORS * 512]
+    given = {"TABLE": int(table), "SUMS": 0, "R": down[0] if down else 1, "X": across, "THREADS": 256}
+    return Instance(kind="depthwise", geometry=geometry, given=given)
 
 
 def _mma(geometry: Geometry, capability: int, flags: dict[str, int]) -> Iterator[Instance]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
@@ -17,7 +18,7 @@ from edgegate.ops import gated_product, rescale
 from edgegate.ops.conv2d import convolve
 from edgegate.options import CompileOptions
 from edgegate.targets._nvcc import FLAGS, compiled, nvcc
-from edgegate.targets.cuda_network.conv import Geometry, choose
+from edgegate.targets.cuda_network.conv import Geometry, choose, depthwise
 from edgegate.targets.cuda_network.convolutions import Branch, Convolution, convolution_at
 from edgegate.targets.cuda_network.network import network_of
 from edgegate.targets.cuda_network.program import architecture
@@ -28,16 +29,19 @@ RNG = np.random.default_rng(0)
 
 
 class Layers(nn.Module):
-    """A gated pair, and convolutions alone: with a table, without one, and of channels that are no multiple of 16."""
+    """A gated pair, and convolutions alone: with a table, without one, of each channel, of channels that do not fit."""
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.pair, self.strided = GatedConv(32), nn.Conv2d(32, 48, 3, 2, (1, 2), dilation=(1, 2))
         self.plain, self.odd = nn.Conv2d(48, 16, (2, 3)), nn.Conv2d(16, 5, 3)
+        self.each, self.far = nn.Conv2d(48, 48, 3, 1, 1, groups=48), nn.Conv2d(48, 48, 5, 2, (3, 2), groups=48)
 
     def forward(self, x):
-        return self.odd(self.plain(torch.nn.functional.silu(self.strided(self.pair(x)))))
+        y = torch.nn.functional.silu(self.strided(self.pair(x)))
+        y = torch.relu(self.far(torch.nn.functional.silu(self.each(y))))
+        return self.odd(torch.nn.functional.pad(self.plain(y), (1, 2, 1, 2)))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,8 @@ def branch(b: Branch, x: np.ndarray) -> np.ndarray:
     (top, left, bottom, right), strides, dilations = (attribute(b.conv, n) for n in ("pads", "strides", "dilations"))
     zero = attribute(b.conv, "input_zero_point")
     padded = np.pad(x.astype(np.int64), ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=zero)
-    sums = convolve(padded, b.weights(), bias, np.int64, (0, 0, 0, 0), strides, dilations, 1, 0)
+    groups = len(bias) if b.is_depthwise else 1
+    sums = convolve(padded, b.weights(), bias, np.int64, (0, 0, 0, 0), strides, dilations, groups, 0)
     zero, low, high = b.ends()
     y = np.clip(rescale.scale(sums, multiplier, shift) + zero, low, high)
     entries = b.entries()
@@ -83,7 +88,7 @@ def computed(c: Convolution, x: np.ndarray) -> np.ndarray:
 
 def test_convolutions_are_what_their_nodes_compute(model: ir.Model) -> None:
     found = convolutions(model)
-    assert [(len(c.branches), len(c.nodes)) for c in found] == [(2, 7), (1, 3), (1, 2)]
+    assert [(len(c.branches), len(c.nodes)) for c in found] == [(2, 7), (1, 3), (1, 3), (1, 2), (1, 2)]
     key = str(model.graph.inputs[0].name)
     for scale in (1, 30):
         values = interpreter.run(model, {key: scale * RNG.standard_normal((1, 32, 14, 15), np.float32)}, keep=True)
@@ -96,7 +101,9 @@ def test_convolutions_are_what_their_nodes_compute(model: ir.Model) -> None:
 @pytest.mark.parametrize("capability", [75, 86, 90])
 def test_a_network_starts_them_once_and_their_nodes_never(model: ir.Model, capability: int) -> None:
     network, plain = network_of(model, capability), network_of(model, None)
-    assert sum(n.kernel == "conv" for n in network.launches) == 3
+    assert [n.kernel for n in network.launches if n.kernel in ("conv", "depthwise")] == [
+        "conv", "conv", "depthwise", "depthwise", "conv",
+    ]  # fmt: skip
     assert len(network.launches) < len(plain.launches)
 
 
@@ -130,6 +137,24 @@ ALL = [(capability, case) for capability in (75, 80, 86, 87, 89, 90) for case in
 
 
 @needs_nvcc
+@pytest.mark.parametrize("capability", [75, 86, 90])
+@pytest.mark.parametrize(("size", "stride", "kernel"), [(56, 1, 3), (14, 2, 5)])
+def test_kernels_of_each_channel_are_built_without_spills(capability, size, stride, kernel, tmp_path):
+    instance = depthwise(geometry(1, size, 96, kernel, stride, 96), table=True)
+    assert "dp4a" in built(f"#define GATE_SIGNED 0\n{instance.text()}", capability, tmp_path)
+
+
+def built(text: str, capability: int, folder: Path) -> str:
+    """Compile without spills; the PTX."""
+    (folder / "k.cu").write_text(text)
+    word = architecture(capability, text)
+    command = [nvcc(), "-cubin", f"-arch=sm_{word}", *FLAGS, "-Xptxas=-v", "-o", "k.cubin", "k.cu"]
+    told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stderr
+    assert "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in told
+    return compiled(text, word, ptx=True).decode()
+
+
+@needs_nvcc
 @pytest.mark.parametrize(
     ("capability", "case"), [c if c in FEW else pytest.param(*c, marks=pytest.mark.slow) for c in ALL]
 )
@@ -137,11 +162,5 @@ def test_kernels_are_built_without_spills_and_use_tensor_cores(capability, case,
     shape, pair = CASES[case]
     instance = choose(shape, capability, table=True, pair=pair)
     assert instance is not None
-    text = f"#define GATE_SIGNED 0\n{instance.text()}"
-    (tmp_path / "k.cu").write_text(text)
-    word = architecture(capability, text)
-    command = [nvcc(), "-cubin", f"-arch=sm_{word}", *FLAGS, "-Xptxas=-v", "-o", "k.cubin", "k.cu"]
-    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
-    assert "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in told
     wanted = {"conv_sm90": "wgmma.mma_async", "conv_mma": "mma.sync"}
-    assert wanted[instance.kind] in compiled(text, word, ptx=True).decode()
+    assert wanted[instance.kind] in built(f"#define GATE_SIGNED 0\n{instance.text()}", capability, tmp_path)
