@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgegate.logic import _cones, _sweep
@@ -52,12 +52,16 @@ def check(answer, values, a, b):
 
 
 @given(seed=st.integers(0, 1 << 30))
+@example(seed=163)  # two literals above more nodes than a table is looked for below
 def test_answers_are_true_and_complete(seed):
+    """A table may stop above the inputs where there are many nodes; SAT goes on."""
     miter, values = miter_of(seed)
     a, b = pair_of(np.random.default_rng(seed), values)
     for answer in (by_table(miter.graph, a, b), by_sat(miter.graph, a, b, deadline=None, most=None)):
         check(answer, values, a, b)
-        assert answer.equal == (table(values, a) == table(values, b)) and (answer.equal or answer.cut is not None)
+        if answer != UNKNOWN or len(miter.graph.left) - INPUTS <= _cones.NEAR:
+            assert answer.equal == (table(values, a) == table(values, b)) and (answer.equal or answer.cut is not None)
+    assert answer != UNKNOWN
 
 
 @given(seed=st.integers(0, 1 << 30), near=st.integers(1, 12), leaves=st.integers(1, 4))
