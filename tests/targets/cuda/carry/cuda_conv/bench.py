@@ -133,6 +133,7 @@ def work(options):
 def peers(options):
     import torch
 
+    sys.path.append(str(pathlib.Path(__file__).parents[1] / "cuda_gemm"))
     import gpu_peers as g
     from torch import nn
 

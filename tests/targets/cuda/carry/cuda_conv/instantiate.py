@@ -2,7 +2,9 @@
 
 import pathlib
 
-TEMPLATES = pathlib.Path(__file__).parent / "templates"
+HERE, ROOT = pathlib.Path(__file__).parent, pathlib.Path(__file__).parents[5] / "targets" / "cuda_network"
+TEMPLATES = (HERE / "templates", ROOT / "conv", ROOT / "gemm")
+"""Where templates are looked for: on trial, or in the package."""
 PARTS = {
     "conv_mma": ("conv_common", "conv_mma"),
     "conv_sm90": ("conv_common", "hopper", "wgmma", "conv_sm90"),
@@ -12,6 +14,10 @@ PARTS = {
     "pool": ("conv_common", "pool"),
 }
 ENTRY = {"conv_mma": "conv", "conv_sm90": "conv"}
+
+
+def template(part: str) -> str:
+    return next(path.read_text() for folder in TEMPLATES if (path := folder / f"{part}.cu").exists())
 
 
 def wgmma(columns: int) -> str:
@@ -36,7 +42,7 @@ def source(kind, **c):
     """CUDA source of an instance."""
     texts = [f"#define {name} {value}" for name, value in c.items()]
     for part in PARTS[kind]:
-        texts.append(wgmma(c["TILE_N"]) if part == "wgmma" else (TEMPLATES / f"{part}.cu").read_text())
+        texts.append(wgmma(c["TILE_N"]) if part == "wgmma" else template(part))
     return "\n".join(texts)
 
 

@@ -129,7 +129,7 @@ class Gated:
             return []
         count = self.given["TILE_N"] // 2
         names, outputs = ", ".join(f"%{i}" for i in range(count)), ", ".join(f'"+r"(d[{i}])' for i in range(count))
-        return [(TEMPLATES / "hopper.cu").read_text(), f"""
+        return [(pathlib.Path(__file__).parents[5] / "targets/cuda_network/gemm/hopper.cu").read_text(), f"""
 #define PAIR {int(len(self.products) == 2)}
 #define COLUMNS {len(self.columns)}
 // d (+)= 64 x 32 of A times ({2 * count} x 32 of B)^T; more == 0: d is overwritten ("scale-d").
