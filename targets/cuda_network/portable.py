@@ -25,6 +25,8 @@ MODULE = "ops"
 """The text that all these kernels are in."""
 THREADS = 128
 """Of a block."""
+PART, FEW = 64, 1 << 15
+"""Terms of a part of a sum, where fewer sums than that leave most of a GPU idle."""
 POINTER = "_ptr"
 """What TVM puts behind the name of a buffer that is a kernel's parameter."""
 TARGET = {"kind": "cuda", "arch": "sm_75"}
@@ -141,8 +143,9 @@ def scheduled(function: Any) -> Any:
         summed = any(int(axis.iter_type) != 0 for axis in schedule.get(block).iter_vars)
         homes = {_home(schedule, reader, threads) for reader in schedule.get_consumers(block)}
         if summed or len(homes) != 1:
-            name = schedule.get(block).name_hint
-            threads[name] = _spread(schedule, block, summed=summed)
+            parts = _parts(schedule, block) if summed else None
+            for made in (block, *([parts] if parts is not None else [])):
+                threads[schedule.get(made).name_hint] = _spread(schedule, made, summed=summed)
             continue
         (reader, *others) = schedule.get_consumers(block)
         if not others and _loads(schedule, block, reader) == 1:
@@ -151,6 +154,22 @@ def scheduled(function: Any) -> Any:
             schedule.set_scope(block, 0, "local")
             schedule.compute_at(block, threads[homes.pop()])
     return schedule.mod["main"]
+
+
+def _parts(schedule: Any, block: Any) -> Any | None:
+    """Split a long sum of which there are few into parts, each made by a thread: the block of those, or None."""
+    loops, axes = schedule.get_loops(block), schedule.get(block).iter_vars
+    spread = [loop for loop, axis in zip(loops, axes, strict=True) if int(axis.iter_type) == 0]
+    summed = [loop for loop, axis in zip(loops, axes, strict=True) if int(axis.iter_type) != 0]
+    results, depth = (math.prod(int(schedule.get(loop).extent) for loop in found) for found in (spread, summed))
+    # A part that does not divide the sum would need a guard, which TVM leaves out where blocks are moved.
+    fitting = [part for part in range(PART // 4, 4 * PART + 1) if depth % part == 0]
+    if len(schedule.get(block).writes) > 1 or depth < 2 * PART or results > FEW or not fitting:
+        return None
+    schedule.reorder(*spread, *summed)
+    part = min(fitting, key=lambda size: abs(math.log2(size / PART)))
+    outer, _ = schedule.split(schedule.fuse(*summed), [depth // part, part])
+    return schedule.rfactor(outer, 0)
 
 
 def _spread(schedule: Any, block: Any, *, summed: bool) -> Any:

@@ -14,7 +14,7 @@ from tvm import te
 
 from edgegate import interpreter
 from edgegate.compiler import integer_model
-from edgegate.ops import OWN, STANDARD
+from edgegate.ops import OPS, OWN, STANDARD
 from edgegate.ops._op import Op, Sample
 from edgegate.options import CompileOptions
 from edgegate.targets._call import Call
@@ -78,6 +78,27 @@ def test_every_op(op: Op, tmp_path: Path) -> None:
 
 
 RNG = np.random.default_rng(0)
+LONG: dict[str, tuple[dict[str, Any], list[tuple[int, ...]]]] = {
+    "Sum": ({"axes": [1, 2], "keepdims": 1, "input_zero_point": -7}, [(2, 13, 17, 5)]),
+    "MatMul16x8": ({}, [(3, 336), (336, 7), (7,)]),
+    "a prime": ({}, [(3, 331), (331, 7), (7,)]),
+}
+"""Attributes and shapes of sums that are made in parts, and of one that cannot be."""
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_long_sums(name: str, tmp_path: Path) -> None:
+    op = OPS["edgegate", "Sum" if name == "Sum" else "MatMul16x8"]
+    attributes, dims = LONG[name]
+    like = next(iter(op.samples(RNG))).inputs
+    most = [127 if x.dtype == np.int8 else 1000 for x in like]
+    data = [RNG.integers(-m, m, d).astype(x.dtype) for m, d, x in zip(most, dims, like, strict=True)]
+    sample = Sample(inputs=tuple(data), attributes=attributes)
+    (made,) = networks(op, [sample])
+    sums = 1 if name == "a prime" else 2
+    assert len(made.launches) == sums + (name != "Sum")
+    for got, want in zip(Serial(made.texts[MODULE], tmp_path).run(made, data), expected(op, sample), strict=True):
+        np.testing.assert_array_equal(got.view(want.dtype).reshape(want.shape), want)
 
 
 def stored(values: dict[str, np.ndarray], ends: list[ir.Value]) -> list[np.ndarray]:

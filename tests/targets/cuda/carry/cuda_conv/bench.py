@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import pathlib
 import queue
 import subprocess
 import sys
