@@ -108,7 +108,7 @@ def test_every_gpu_gets_a_block_that_fits(capability):
 
 def test_what_fits_in_no_shared_memory_lies_in_global_memory():
     wide = network(np.random.default_rng(0), 17_000, (600,), 2)  # whatever ran before
-    assert choose(wide, GroupSum.contiguous(600, 10), 75).plan.slots < 1300, "only inputs that are read have slots"
+    assert choose(wide, GroupSum.contiguous(600, 10), 75).plan.slots < 2000, "only inputs that are read have slots"
     every = np.arange(17_000, dtype=np.int32)
     read = Netlist(inputs=17_000, fanins=wide.fanins, tables=wide.tables, outputs=2 * (1 + every))
     assert not choose(read, None, 75, shown=17_000).plan.shape.shared
