@@ -82,7 +82,8 @@ def storages(power: int, batches: int) -> dict[str, str]:
     """By what kind of node makes the value."""
     model: ir.Model = frontend.load(Powered(power).eval(), example=(torch.zeros(4, 16),))
     passes.run(model, passes.FLOAT, stages.floating)
-    data = [{"x": RNG.standard_normal((4, 16), np.float32)} for _ in range(batches)]
+    rng = np.random.default_rng(0)
+    data = [{"x": rng.standard_normal((4, 16), np.float32)} for _ in range(batches)]
     values = quantize_scheme(model, data, Recipe()).values
     return {str(n.op_type): values[str(n.outputs[0].name)].dtype for n in model.graph}
 

@@ -46,7 +46,7 @@ class Layers(nn.Module):
 
 @pytest.fixture(scope="module")
 def model() -> ir.Model:
-    data = RNG.standard_normal((16, 32, 14, 15), np.float32)
+    data = np.random.default_rng(0).standard_normal((16, 32, 14, 15), np.float32)
     options = CompileOptions(target="cuda", calib={"": data}, activation_bits=8)
     found, _, _ = integer_model(Layers().eval(), (torch.zeros(1, 32, 14, 15),), options)
     return found

@@ -40,7 +40,7 @@ class Layers(nn.Module):
 
 @pytest.fixture(scope="module")
 def model() -> ir.Model:
-    data = RNG.standard_normal((16, 16, 4, 5), np.float32)
+    data = np.random.default_rng(0).standard_normal((16, 16, 4, 5), np.float32)
     options = CompileOptions(target="cuda", calib={"": data}, activation_bits=8)
     found, _, _ = integer_model(Layers().eval(), (torch.zeros(1, 16, 4, 5),), options)
     return found
