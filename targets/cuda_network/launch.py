@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-import numpy as np
 import onnx_ir as ir
 
 from edgegate.graph import Array
@@ -125,8 +124,3 @@ def replaced(parameter: Parameter, place: Callable[[Argument], Argument]) -> Par
     if isinstance(parameter, Struct):
         return replace(parameter, pointers=tuple(None if p is None else place(p) for p in parameter.pointers))
     return place(parameter)
-
-
-def is_constant(argument: Argument) -> bool:
-    """Whether it is data."""
-    return isinstance(argument, np.ndarray)

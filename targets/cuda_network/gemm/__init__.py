@@ -41,8 +41,6 @@ DEFAULTS = {
     "thin": {"TOKENS": 8, "TILES": 1, "WARPS_K": 4, "UNROLL": 4},
 }  # fmt: skip
 EPILOGUE = {"OUT_INT8": 0, "BIAS": 0, "PER_COLUMN": 1, "TABLE": 0}
-HOPPER = ("gemm_sm90", "small_sm90")
-"""Kinds with instructions that only sm_90a has."""
 
 
 @dataclass(frozen=True, kw_only=True)
