@@ -123,8 +123,7 @@ class CompileOptions:
     def _check_range(self) -> None:
         if self.activation_bits not in (None, 8, 16):
             raise ValueError(f"activation_bits must be 8 or 16, got {self.activation_bits}")
-        if self.sqnr is not None and not (0 < self.sqnr <= 100 and self.calib is not None and self.form == "integer"):
-            raise ValueError(f"sqnr must lie in (0, 100] dB of integers, with calibration data, got {self.sqnr}")
+        self._check_sqnr()
         if not 0 < self.recall <= 1:
             raise ValueError(f"recall must lie in (0, 1], got {self.recall}")
         if self.input_range is None:
@@ -132,6 +131,16 @@ class CompileOptions:
         low, high = self.input_range
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise ValueError(f"input_range must be finite and rising, got {low},{high}")
+
+    def _check_sqnr(self) -> None:
+        if self.sqnr is None:
+            return
+        if not 0 < self.sqnr <= 100:
+            raise ValueError(f"sqnr must lie in (0, 100] dB, got {self.sqnr}")
+        if self.calib is None or self.form != "integer":
+            raise ValueError("sqnr is measured on the integers: give calibration data, and ask for the form integer")
+        if self.scheme is not None:
+            raise ValueError("sqnr and scheme exclude each other: a scheme says how every value is stored")
 
     def _check_circuit(self) -> None:
         if self.pipeline is not None and self.pipeline < 1:

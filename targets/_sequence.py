@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from edgegate.stages import prove
 from edgegate.targets._edges import inputs_of, outputs_of
 from edgegate.vectors import Vector
 
+LOG = logging.getLogger("edgegate")
 FEW = 4
 """Steps that the interpreter goes through at most; the same writer makes the graph of any number."""
 
@@ -28,7 +30,8 @@ def sequence_of(model: ir.Model, steps: int) -> ir.Model:
     try:
         made = over_time(model, steps)
         prove(made)
-    except CompileError:
+    except CompileError as e:
+        LOG.warning("a sequence runs in one loop around the whole step: split, it cannot be proved: %s", e)
         made = over_time(model, steps, split=False)
         prove(made)
     return made

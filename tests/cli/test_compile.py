@@ -107,7 +107,7 @@ def test_every_argument_arrives(edgegate, folder, sample, asked):
         "--threads", "2", "--input-range", "-1,2.5", "-o", "y", "--shape", "1,4", "--shape", "2",
         "--format", "mxfp4", "--format", "a=int8", "--transform", "wush", "--transform-bits", "0",
         "--rounding", "gptq", "--keys", "bfp12:bfp16", "--logic", "table", "--state", "a=b",
-        "--state", "c=d", "--recall", "0.9", "--activation-bits", "16", "--steps", "4", "--sqnr", "40",
+        "--state", "c=d", "--recall", "0.9", "--activation-bits", "16", "--steps", "4",
     )  # fmt: skip
     ((source, example, options),) = asked
     assert source == "net.onnx"
@@ -119,9 +119,18 @@ def test_every_argument_arrives(edgegate, folder, sample, asked):
         "batch": 3, "mcpu": "m", "triple": "r-s", "threads": 2, "input_range": (-1.0, 2.5),
         "shapes": ((1, 4), (2,)), "formats": ("mxfp4", "a=int8"), "transform": "wush", "transform_bits": 0,
         "rounding": "gptq", "keys": "bfp12:bfp16", "form": "integer", "logic": "table", "pipeline": None,
-        "state": ["a=b", "c=d"], "gate_data": None, "recall": 0.9, "activation_bits": 16, "steps": 4, "sqnr": 40.0,
+        "state": ["a=b", "c=d"], "gate_data": None, "recall": 0.9, "activation_bits": 16, "steps": 4, "sqnr": None,
         "stage_targets": (),
     }  # fmt: skip
+
+
+def test_a_ratio_arrives_and_not_beside_a_scheme(edgegate, folder, sample, asked):
+    edgegate.good("compile", "net.onnx", "--calib", "c.npz", "--sqnr", "40", "--arch", "m")
+    ((_, _, options),) = asked
+    assert (options.sqnr, options.mcpu) == (40.0, "m")
+    (folder / "s.json").write_text("{}")
+    said = edgegate.refused(2, "compile", "net.onnx", "--calib", "c.npz", "--sqnr", "40", "--scheme", "s.json")
+    assert "exclude each other" in said[0]
 
 
 def test_defaults_are_those_of_the_python_interface(edgegate, folder, sample, asked):

@@ -53,4 +53,4 @@ def test_a_ratio_that_is_asked_for(edgegate, folder, net):
     assert done.lines[0] == f"signal to noise on data held out: {reached:.1f} dB"
     said = edgegate.refused(3, "quantize", "net.onnx", "--calib", "c.npz", "--sqnr", "100", "-o", "b")
     assert "16 bits for every activation" in said[0] and not (folder / "b").exists()
-    assert "with calibration data" in edgegate.refused(2, "quantize", "net.onnx", "--sqnr", "40")[0]
+    assert "give calibration data" in edgegate.refused(2, "quantize", "net.onnx", "--sqnr", "40")[0]

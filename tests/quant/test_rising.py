@@ -80,8 +80,11 @@ def test_nothing_to_measure_is_refused() -> None:
             Recipe(sqnr=wrong)
         with pytest.raises(ValueError, match="sqnr must lie"):
             edgegate.quantize(net(), None, calib={"": np.zeros((4, 16), np.float32)}, sqnr=wrong)
-    with pytest.raises(ValueError, match="with calibration data"):
-        edgegate.quantize(net(), (torch.zeros(1, 16),), sqnr=30.0)
+    data = {"": np.zeros((4, 16), np.float32)}
+    for more, said in (({}, "give calibration data"), ({"calib": data, "form": "qdq"}, "the form integer"),
+                       ({"calib": data, "scheme": "{}"}, "exclude each other")):  # fmt: skip
+        with pytest.raises(ValueError, match=said):
+            edgegate.quantize(net(), (torch.zeros(1, 16),), sqnr=30.0, **more)
 
 
 def test_the_ratio_is_numpys_over_every_other_batch() -> None:
